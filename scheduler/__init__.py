@@ -1,0 +1,1 @@
+"""Celery Beat and the control worker: release, resolve, follow, refresh, gauges."""

@@ -1,0 +1,1 @@
+"""Adapter to Bybit V5 over pybit."""

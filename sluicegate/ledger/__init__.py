@@ -1,0 +1,1 @@
+"""The SQL database that owns the truth about every order."""

@@ -1,0 +1,1 @@
+"""Pages: how an incident reaches a person."""

@@ -1,0 +1,1 @@
+"""Token buckets in Redis: one quota shared by all workers."""

@@ -1,0 +1,1 @@
+"""What the platform does with orders: submit, execute, resolve, cancel, amend, release, halt."""

@@ -1,0 +1,1 @@
+"""Celery workers: the app, thin tasks, worker life cycle, metrics endpoint."""
