@@ -1,0 +1,98 @@
+"""Risk limits of an account: the last look before an order goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sluicegate.domain.errors import OrderDenied
+from sluicegate.domain.instruments import InstrumentRules
+from sluicegate.domain.numbers import plain
+from sluicegate.domain.orders import OrderRequest, Side
+
+DEFAULT_PRICE_COLLAR = Decimal("0.5")
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """What one account may do. None means no limit.
+
+    Attributes:
+        max_qty: largest quantity of one order, in the instrument's unit.
+        max_notional: largest value of one order, in quote coin (inverse: USD).
+        max_orders_per_minute: orders accepted in any 60 seconds.
+        symbols: the only symbols that may be traded; empty for all.
+        price_collar: how far a price may lie on the costly side of the last price, as a fraction of it
+            (0.05 = 5 %): above it for buys, below it for sells. Prices on the other side rest and cost nothing.
+    """
+
+    max_qty: Decimal | None = None
+    max_notional: Decimal | None = None
+    max_orders_per_minute: int | None = None
+    symbols: frozenset[str] = frozenset()
+    price_collar: Decimal = DEFAULT_PRICE_COLLAR
+
+
+def check(
+    request: OrderRequest,
+    rules: InstrumentRules,
+    limits: RiskLimits,
+    *,
+    last_price: Decimal,
+    orders_last_minute: int,
+) -> None:
+    """Let an order pass its account's limits, or say which one stops it.
+
+    Args:
+        request: the order, fitted to its instrument.
+        rules: the instrument's rules.
+        limits: the account's limits.
+        last_price: last trade, quote coin per unit, not older than a few seconds.
+        orders_last_minute: orders of this account accepted in the 60 s before and including this one.
+
+    Raises:
+        OrderDenied: with the limit, the value and the setting that holds it.
+    """
+    where = f"accounts.{request.account}.risk"
+    if limits.symbols and request.symbol not in limits.symbols:
+        raise _denied(
+            f"{request.symbol} is not among the symbols that {request.account} may trade", f"{where}.symbols"
+        )
+    if limits.max_qty is not None and not request.is_quote_amount and request.qty > limits.max_qty:
+        raise _denied(
+            f"qty {plain(request.qty)} is above the limit of {plain(limits.max_qty)}", f"{where}.max_qty"
+        )
+    notional = rules.notional(request, last_price)
+    if limits.max_notional is not None and notional > limits.max_notional:
+        raise _denied(
+            f"the order is worth {plain(notional)}, above the limit of {plain(limits.max_notional)}",
+            f"{where}.max_notional",
+        )
+    if limits.max_orders_per_minute is not None and orders_last_minute > limits.max_orders_per_minute:
+        raise _denied(
+            f"{orders_last_minute} orders within a minute, above the limit of {limits.max_orders_per_minute}",
+            f"{where}.max_orders_per_minute",
+        )
+    _check_collar(request, limits.price_collar, last_price, where)
+
+
+def _check_collar(request: OrderRequest, collar: Decimal, last_price: Decimal, where: str) -> None:
+    price = request.price
+    if price is None or request.trigger_price is not None:
+        price = request.trigger_price if price is None else price
+    if price is None:
+        return
+    deviation = (price - last_price) / last_price
+    is_costly_side = deviation > 0 if request.side is Side.BUY else deviation < 0
+    if is_costly_side and abs(deviation) > collar:
+        raise _denied(
+            f"price {plain(price)} is {abs(deviation):.1%} away from the last price {plain(last_price)}, "
+            f"the collar is {collar:.1%}",
+            f"{where}.price_collar",
+        )
+
+
+def _denied(message: str, setting: str) -> OrderDenied:
+    return OrderDenied(
+        message, reason="risk_limit", fix=f"Change the order, or raise {setting} if the limit is too narrow."
+    )
