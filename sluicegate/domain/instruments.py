@@ -105,16 +105,13 @@ def _check_market(request: OrderRequest, rules: InstrumentRules) -> None:
         raise _denied(
             f"{request.category} {request.symbol} settles in {rules.settle_coin}, not {request.settle_coin}",
             "wrong_settle_coin",
-            f"Drop settle_coin or set it to {rules.settle_coin}; for {request.settle_coin} margin choose a symbol "
-            f"that settles in it (BTCUSDT settles in USDT, BTCPERP in USDC).",
+            f"Drop settle_coin or set it to {rules.settle_coin}; for {request.settle_coin} margin choose a "
+            f"symbol that settles in it (BTCUSDT settles in USDT, BTCPERP in USDC).",
         )
 
 
 def _fit_quantity(request: OrderRequest, rules: InstrumentRules) -> Decimal:
-    if request.is_quote_amount:
-        step = rules.quote_step or rules.qty_step
-    else:
-        step = rules.qty_step
+    step = rules.quote_step or rules.qty_step if request.is_quote_amount else rules.qty_step
     if request.qty == 0:
         return request.qty
     return _on_step("qty", request.qty, step, request.on_step, rules.symbol)
@@ -184,5 +181,5 @@ def _check_notional(notional: Decimal, rules: InstrumentRules) -> None:
             f"the order is worth {plain(notional)} {rules.quote_coin}, below the minimum of "
             f"{plain(rules.min_notional)} for {rules.symbol}",
             "notional_too_small",
-            f"Raise qty or price until qty x price is at least {plain(rules.min_notional)} {rules.quote_coin}.",
+            f"Raise qty or price until qty x price reaches {plain(rules.min_notional)} {rules.quote_coin}.",
         )

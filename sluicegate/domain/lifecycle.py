@@ -99,8 +99,8 @@ _EVIDENCE = {
 }
 _ENDS_ON_EXCHANGE = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED})
 
-# Evidence from the exchange moves an order from anywhere: it is the truth. Two exceptions: what is over on the
-# exchange does not open again (a late answer about the past), and fills are never undone.
+# Evidence from the exchange moves an order from anywhere: it is the truth. Exceptions: what is over on the
+# exchange does not open again (that is a late answer about the past), and fills are never undone.
 for _state in State:
     for _event, _target in _EVIDENCE.items():
         if _state in _ENDS_ON_EXCHANGE and _target not in _ENDS_ON_EXCHANGE:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from sluicegate.domain.errors import OrderDenied
 from sluicegate.domain.instruments import InstrumentRules
 from sluicegate.domain.numbers import plain
-from sluicegate.domain.orders import OrderRequest, Side
+from sluicegate.domain.orders import OrderRequest
 
 DEFAULT_PRICE_COLLAR = Decimal("0.5")
 
@@ -22,8 +22,8 @@ class RiskLimits:
         max_notional: largest value of one order, in quote coin (inverse: USD).
         max_orders_per_minute: orders accepted in any 60 seconds.
         symbols: the only symbols that may be traded; empty for all.
-        price_collar: how far a price may lie on the costly side of the last price, as a fraction of it
-            (0.05 = 5 %): above it for buys, below it for sells. Prices on the other side rest and cost nothing.
+        price_collar: how far a price or trigger price may lie from the last price, as a fraction of it
+            (0.05 = 5 %). There is always one: a price with a digit too many is the costliest typing error.
     """
 
     max_qty: Decimal | None = None
@@ -77,19 +77,16 @@ def check(
 
 
 def _check_collar(request: OrderRequest, collar: Decimal, last_price: Decimal, where: str) -> None:
-    price = request.price
-    if price is None or request.trigger_price is not None:
-        price = request.trigger_price if price is None else price
-    if price is None:
-        return
-    deviation = (price - last_price) / last_price
-    is_costly_side = deviation > 0 if request.side is Side.BUY else deviation < 0
-    if is_costly_side and abs(deviation) > collar:
-        raise _denied(
-            f"price {plain(price)} is {abs(deviation):.1%} away from the last price {plain(last_price)}, "
-            f"the collar is {collar:.1%}",
-            f"{where}.price_collar",
-        )
+    for name, price in (("price", request.price), ("trigger_price", request.trigger_price)):
+        if price is None:
+            continue
+        deviation = abs(price - last_price) / last_price
+        if deviation > collar:
+            raise _denied(
+                f"{name} {plain(price)} is {deviation:.1%} away from the last price {plain(last_price)}, "
+                f"the collar is {collar:.1%}",
+                f"{where}.price_collar",
+            )
 
 
 def _denied(message: str, setting: str) -> OrderDenied:

@@ -1,0 +1,225 @@
+"""Records beside the order: changes, dead letters, halts, incidents, accounts, sightings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sluicegate.domain.lifecycle import Event
+from sluicegate.domain.orders import ChangeKind, OrderId
+
+
+class ChangeState(StrEnum):
+    """Where an amend or cancel request is."""
+
+    PENDING = "pending"
+    SUBMITTING = "submitting"
+    DONE = "done"
+    REFUSED = "refused"
+    VOID = "void"  # overtaken: the order ended, or a cancel made an amend pointless
+
+
+OPEN_CHANGES = frozenset({ChangeState.PENDING, ChangeState.SUBMITTING})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One amend or cancel request of an order.
+
+    Attributes:
+        sequence: position among the order's changes; older ones go first.
+        fields: the new values of an amend, as JSON; empty for a cancel.
+        version: guards every change of this record.
+        wake_at: when the scheduler looks at it next; None once it is settled.
+    """
+
+    change_id: str
+    order_id: OrderId
+    sequence: int
+    kind: ChangeKind
+    fields: Mapping[str, Any]
+    state: ChangeState
+    version: int
+    created_at: datetime
+    attempts: int = 0
+    wake_at: datetime | None = None
+    horizon_ms: int | None = None
+    last_code: str = ""
+    last_message: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the change as plain values."""
+        return {
+            "change_id": self.change_id,
+            "order_id": self.order_id,
+            "kind": self.kind.value,
+            "fields": dict(self.fields),
+            "state": self.state.value,
+            "attempts": self.attempts,
+            "created_at": self.created_at.isoformat(),
+            "code": self.last_code,
+            "message": self.last_message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An order that will never succeed as it stands.
+
+    Attributes:
+        reason: one of a closed set of words; a metric label.
+        code: the exchange's code, or the gate's name.
+        replayed_as: the order that replaced it.
+        discarded_at: when a person gave it up.
+    """
+
+    order_id: OrderId
+    account: str
+    reason: str
+    code: str
+    message: str
+    cause: str
+    fix: str
+    created_at: datetime
+    replayed_as: OrderId | None = None
+    discarded_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it still waits for a person."""
+        return self.replayed_as is None and self.discarded_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Nothing is sent for a scope until a person, or a timer, resumes it.
+
+    Attributes:
+        scope: `account:NAME` or `egress:NAME`.
+        until: when it lifts by itself; None: a person must resume.
+    """
+
+    scope: str
+    code: str
+    message: str
+    cause: str
+    fix: str
+    since: datetime
+    until: datetime | None = None
+
+
+def account_scope(account: str) -> str:
+    """Return the halt scope of an account."""
+    return f"account:{account}"
+
+
+def egress_scope(egress: str) -> str:
+    """Return the halt scope of an egress address (one public IP)."""
+    return f"egress:{egress}"
+
+
+class Severity(StrEnum):
+    """How urgently a person must look."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One ongoing problem; it pages once, however many orders meet it.
+
+    Attributes:
+        key: what makes it one problem, e.g. `halt:account:main`.
+        count: how often it was met.
+        paged_at: when a page for it was delivered; None: not yet.
+    """
+
+    incident_id: int
+    key: str
+    severity: Severity
+    title: str
+    detail: str
+    fix: str
+    opened_at: datetime
+    last_seen_at: datetime
+    count: int = 1
+    paged_at: datetime | None = None
+    acked_at: datetime | None = None
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """What the ledger knows of an account: an account never changes its environment."""
+
+    name: str
+    environment: str
+    uid: str = ""
+
+
+class Status(StrEnum):
+    """Bybit's order statuses. Source: Bybit V5 enums page, docs of 2026-07-24."""
+
+    NEW = "New"
+    PARTIALLY_FILLED = "PartiallyFilled"
+    UNTRIGGERED = "Untriggered"
+    TRIGGERED = "Triggered"
+    REJECTED = "Rejected"
+    FILLED = "Filled"
+    CANCELLED = "Cancelled"
+    PARTIALLY_FILLED_CANCELED = "PartiallyFilledCanceled"
+    DEACTIVATED = "Deactivated"
+
+
+EVENT_OF_STATUS: dict[str, Event] = {
+    Status.NEW: Event.SEEN_OPEN,
+    Status.UNTRIGGERED: Event.SEEN_OPEN,
+    Status.TRIGGERED: Event.SEEN_OPEN,
+    Status.PARTIALLY_FILLED: Event.SEEN_PARTIALLY_FILLED,
+    Status.FILLED: Event.SEEN_FILLED,
+    Status.CANCELLED: Event.SEEN_CANCELLED,
+    Status.PARTIALLY_FILLED_CANCELED: Event.SEEN_CANCELLED,
+    Status.DEACTIVATED: Event.SEEN_CANCELLED,
+    Status.REJECTED: Event.SEEN_REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An order as the exchange shows it.
+
+    Attributes:
+        status: Bybit's `orderStatus`; unknown words are kept as they are.
+        raw: the exchange's own fields, for the audit trail.
+    """
+
+    link_id: str
+    exchange_order_id: str
+    symbol: str
+    side: str
+    status: str
+    qty: Decimal
+    price: Decimal | None
+    cum_exec_qty: Decimal
+    avg_price: Decimal | None
+    reject_reason: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution as the exchange lists it; not yet attributed to an order of ours."""
+
+    exec_id: str
+    link_id: str
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_coin: str
+    is_maker: bool
+    executed_at: datetime

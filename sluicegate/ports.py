@@ -1,0 +1,506 @@
+"""The Protocols that services talk to; adapters implement them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol, TypedDict
+
+from sluicegate.domain.errors import LedgerConflict
+from sluicegate.domain.instruments import InstrumentRules
+from sluicegate.domain.lifecycle import Event, State
+from sluicegate.domain.orders import (
+    Category,
+    Execution,
+    NewOrder,
+    Order,
+    OrderEvent,
+    OrderId,
+    OrderLinkId,
+    OrderRequest,
+    Receipt,
+)
+from sluicegate.domain.outcomes import Outcome, RateHeaders
+from sluicegate.domain.records import (
+    AccountRecord,
+    Change,
+    ChangeState,
+    DeadLetter,
+    Fill,
+    Halt,
+    Incident,
+    Severity,
+    Sighting,
+)
+
+
+class Clock(Protocol):
+    """Local time."""
+
+    def now(self) -> datetime:
+        """Return the time of day, UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never step back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+# --- ledger ---------------------------------------------------------------------------------------------------
+
+
+class Patch(TypedDict, total=False):
+    """Columns of an order that a transition sets besides its state."""
+
+    due_at: datetime | None
+    wake_at: datetime | None
+    lease_until: datetime | None
+    horizon_ms: int | None
+    attempts: int
+    acked_at: datetime | None
+    exchange_order_id: str
+    cum_exec_qty: Decimal
+    avg_price: Decimal | None
+    last_code: str
+    last_message: str
+    request: OrderRequest
+
+
+class ChangePatch(TypedDict, total=False):
+    """Columns of a change that a move sets besides its state."""
+
+    attempts: int
+    wake_at: datetime | None
+    horizon_ms: int | None
+    last_code: str
+    last_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """Which orders to list; None means any.
+
+    Attributes:
+        limit: at most so many, newest first.
+        before: only orders with an id below it (the last one of the page before).
+    """
+
+    account: str | None = None
+    states: Collection[State] | None = None
+    symbol: str | None = None
+    limit: int = 100
+    before: OrderId | None = None
+
+
+class Ledger(Protocol):
+    """The SQL database that owns the truth about every order.
+
+    Every write either happens whole, with its event row in the same transaction, or not at all. Every method
+    raises `LedgerUnavailable` when the database does not answer (fail closed: send nothing).
+    """
+
+    def accept(self, orders: Sequence[NewOrder], *, wake_at: datetime) -> list[Receipt | LedgerConflict]:
+        """Store new orders, state `accepted`, each with its first event, in one transaction.
+
+        Args:
+            orders: to store. One whose (account, client_order_id) is known is not stored again.
+            wake_at: when the scheduler publishes them, if nobody did before (an order due later: its due_at).
+
+        Returns:
+            One entry an order, same order: a receipt (`is_new` False for a repeated content), or the conflict.
+        """
+
+    def get(self, order_id: OrderId) -> Order:
+        """Return an order.
+
+        Raises:
+            OrderNotFound: there is none.
+        """
+
+    def find(self, account: str, client_order_id: str) -> Order | None:
+        """Return the order under a producer's id, or None."""
+
+    def list_orders(self, wanted: OrderFilter) -> list[Order]:
+        """Return orders, newest first."""
+
+    def events(self, order_id: OrderId) -> list[OrderEvent]:
+        """Return the audit trail of an order, oldest first."""
+
+    def executions(self, order_id: OrderId) -> list[Execution]:
+        """Return the fills of an order, oldest first."""
+
+    def transition(
+        self,
+        order: Order,
+        event: Event,
+        patch: Patch,
+        detail: Mapping[str, Any],
+        *,
+        dead_letter: DeadLetter | None = None,
+    ) -> Order | None:
+        """Move an order by compare-and-set on (id, version, state), with its event row, in one transaction.
+
+        Args:
+            order: the snapshot that the decision was made on.
+            event: what happened; the lifecycle table gives the new state.
+            patch: further columns.
+            detail: facts for the audit trail, JSON values only.
+            dead_letter: stored in the same transaction.
+
+        Returns:
+            The order after the move; None when someone else moved it first (load it again and decide anew).
+
+        Raises:
+            IllegalTransition: the lifecycle has no such pair.
+        """
+
+    def note(self, order_id: OrderId, event: str, detail: Mapping[str, Any]) -> None:
+        """Write an event row that changes no state."""
+
+    def take_due(
+        self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta
+    ) -> list[Order]:
+        """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; no event, no version.
+
+        Several schedulers may call this at once: an order goes to one of them. One that takes orders and dies
+        delays them by `snooze`.
+
+        Returns:
+            Highest priority first, then earliest `wake_at`.
+        """
+
+    def wake(self, order_id: OrderId, at: datetime) -> None:
+        """Let the scheduler look at an open order at `at`, if that is sooner than planned."""
+
+    def add_executions(self, executions: Sequence[Execution]) -> int:
+        """Store fills; known `exec_id`s are skipped. Returns how many were new."""
+
+    def accepted_within(self, account: str, until: datetime, window: timedelta) -> int:
+        """Count orders of an account created in `(until - window, until]`."""
+
+    def add_change(self, change: Change) -> Change:
+        """Store an amend or cancel request with an event row; sets its sequence."""
+
+    def open_changes(self, order_id: OrderId) -> list[Change]:
+        """Return the pending and submitting changes of an order, oldest first."""
+
+    def changes(self, order_id: OrderId) -> list[Change]:
+        """Return all changes of an order, oldest first."""
+
+    def move_change(
+        self, change: Change, state: ChangeState, patch: ChangePatch, detail: Mapping[str, Any]
+    ) -> Change | None:
+        """Move a change by compare-and-set on (id, version), with an event row of its order; None when lost."""
+
+    def take_due_changes(self, now: datetime, *, limit: int, snooze: timedelta) -> list[Change]:
+        """Take open changes whose `wake_at` has come, as `take_due` does orders; oldest first."""
+
+    def dead_letters(
+        self,
+        *,
+        account: str | None = None,
+        reason: str | None = None,
+        only_open: bool = True,
+        limit: int = 100,
+    ) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+
+    def dead_letter(self, order_id: OrderId) -> DeadLetter:
+        """Return one dead letter.
+
+        Raises:
+            OrderNotFound: the order has none.
+        """
+
+    def close_dead_letter(
+        self, order_id: OrderId, *, at: datetime, replayed_as: OrderId | None = None, note: str = ""
+    ) -> bool:
+        """Mark a dead letter replayed or discarded, with an event row; False when it was closed already."""
+
+    def halt(self, halt: Halt) -> bool:
+        """Store a halt; False when the scope was halted already (the longer `until` wins, None is longest)."""
+
+    def lift(self, scope: str) -> Halt | None:
+        """Remove a halt and return it; None when there was none."""
+
+    def halts(self, scopes: Collection[str] | None = None) -> list[Halt]:
+        """Return the halts of the given scopes, or all."""
+
+    def open_incident(
+        self, key: str, *, severity: Severity, title: str, detail: str, fix: str, at: datetime
+    ) -> tuple[Incident, bool]:
+        """Open an incident, or count it up if one with this key is unresolved. True: it is new."""
+
+    def mark_paged(self, incident_id: int, at: datetime) -> None:
+        """Remember that a page for the incident was delivered."""
+
+    def ack_incident(self, incident_id: int, at: datetime) -> Incident | None:
+        """Acknowledge an incident; None when there is no such one."""
+
+    def resolve_incident(self, key: str, at: datetime) -> Incident | None:
+        """Close the unresolved incident with this key; None when there is none."""
+
+    def incidents(self, *, only_open: bool = True, limit: int = 100) -> list[Incident]:
+        """Return incidents, newest first."""
+
+    def register_account(self, record: AccountRecord) -> AccountRecord:
+        """Store or complete an account (a uid becomes known).
+
+        Raises:
+            ConfigurationError: the ledger knows the account in another environment, or under another uid.
+        """
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return the accounts that ever had an order or a check."""
+
+    def count_orders(self) -> dict[tuple[str, State], int]:
+        """Count orders by account and state."""
+
+    def count_dead_letters(self) -> dict[str, int]:
+        """Count open dead letters by reason."""
+
+    def oldest_due_at(self, now: datetime) -> datetime | None:
+        """Return the earliest `due_at` among `accepted` orders that are due by `now`; None when none waits."""
+
+
+# --- buckets --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSpec:
+    """One bucket: a scope of one Bybit limit.
+
+    Attributes:
+        name: stable key, e.g. `uid:1001:/v5/order/create:linear_inverse` or `egress:default`.
+        limit: tokens, as documented for the account's tier; what the exchange says later wins.
+        window_s: how long a spent token stays away.
+        cost: tokens that one request takes from this bucket.
+    """
+
+    name: str
+    limit: int
+    window_s: float = 1.0
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Tokens taken from several buckets at once.
+
+    Attributes:
+        lease_id: names the tokens until they are settled.
+        wait_s: how long to wait before sending; the tokens are reserved.
+    """
+
+    lease_id: str
+    wait_s: float
+    specs: tuple[BucketSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """A bucket as it stands."""
+
+    name: str
+    limit: int
+    free: int
+    in_flight: int
+    blocked_for_s: float
+
+
+class Buckets(Protocol):
+    """Token buckets shared by all workers. Every method raises `BucketUnavailable` when they cannot be read."""
+
+    def acquire(self, specs: Sequence[BucketSpec], *, max_wait_s: float, lease_s: float) -> Grant:
+        """Take tokens from every bucket named, or from none.
+
+        Args:
+            specs: the buckets and what each costs.
+            max_wait_s: longest wait that the caller will sleep for.
+            lease_s: after so long without `settle` the tokens come back by themselves; longer than the request's
+                time limit plus the window.
+
+        Raises:
+            BucketDenied: not within `max_wait_s`; carries when to come back.
+        """
+
+    def settle(self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None) -> None:
+        """Say what became of the tokens.
+
+        Args:
+            grant: from `acquire`.
+            sent: False: no request left, the tokens return at once. True: they return one window from now.
+            observed: the response's headers, which concern the first bucket of the grant: its true limit.
+        """
+
+    def block(self, spec: BucketSpec, *, for_s: float) -> None:
+        """Let nothing through a bucket for a while: the exchange said so."""
+
+    def states(self) -> list[BucketState]:
+        """Return every bucket that is known."""
+
+
+# --- exchange -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a sent command came to, and when it was signed.
+
+    Attributes:
+        signed_at_ms: the request's timestamp, exchange clock as far as we know it; None when never signed.
+        elapsed_s: from handing it to the network to the answer.
+    """
+
+    outcome: Outcome
+    signed_at_ms: int | None
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a query by link id showed.
+
+    Attributes:
+        sighting: the order; None when this query does not know it.
+        answered_at_ms: the exchange's clock when it answered.
+    """
+
+    sighting: Sighting | None
+    answered_at_ms: int
+    headers: RateHeaders
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What the exchange says about an API key."""
+
+    uid: str
+    is_read_only: bool
+    permissions: Mapping[str, Sequence[str]]
+    days_left: int | None
+
+
+class Exchange(Protocol):
+    """One account on Bybit. Commands answer with an outcome and never raise; queries raise.
+
+    Queries raise `OrderRejected` (with the code) when the exchange refuses them and `ExchangeUnavailable` when no
+    usable answer came.
+    """
+
+    def place(self, request: OrderRequest, link_id: OrderLinkId, *, sign_before: datetime) -> Answer:
+        """Send an order.
+
+        Args:
+            request: fitted to its instrument.
+            link_id: the order's, on every attempt the same.
+            sign_before: local time after which the request must not be signed any more (the claim's lease).
+        """
+
+    def amend(self, order: Order, changed: Mapping[str, str], *, sign_before: datetime) -> Answer:
+        """Send an amendment: Bybit's field names with plain values."""
+
+    def cancel(self, order: Order, *, sign_before: datetime) -> Answer:
+        """Send a cancellation."""
+
+    def find_open(self, category: Category, symbol: str, link_id: str, *, order_filter: str = "") -> Lookup:
+        """Ask `realtime`: open and recently closed orders."""
+
+    def find_closed(self, category: Category, symbol: str, link_id: str, *, order_filter: str = "") -> Lookup:
+        """Ask `history`: closed orders."""
+
+    def fills(self, category: Category, symbol: str, link_id: str) -> tuple[list[Fill], RateHeaders]:
+        """Ask `execution/list`: the fills of an order, all pages."""
+
+    def key_info(self) -> KeyInfo:
+        """Ask whose key this is and what it may do."""
+
+
+class Market(Protocol):
+    """Public data of one environment."""
+
+    def rules(self, category: Category, symbol: str) -> InstrumentRules | None:
+        """Return the rules of an instrument; None when the exchange does not list it.
+
+        Raises:
+            ExchangeUnavailable: the rules cannot be had now; fail closed.
+        """
+
+    def last_price(self, category: Category, symbol: str) -> Decimal:
+        """Return the last price, a few seconds old at most.
+
+        Raises:
+            ExchangeUnavailable: there is none now; fail closed.
+        """
+
+
+# --- messages, pages, metrics ---------------------------------------------------------------------------------
+
+
+class Publisher(Protocol):
+    """Celery messages: hints that carry an order id and nothing else."""
+
+    def publish_orders(self, orders: Sequence[Order | Receipt], *, described: Mapping[str, str]) -> None:
+        """Tell workers that orders are due.
+
+        Args:
+            orders: with their ids.
+            described: one line a order id, shown by Flower.
+
+        Raises:
+            BrokerUnavailable: perhaps published, perhaps not; the scheduler publishes them later.
+        """
+
+    def publish_change(self, order_id: OrderId, described: str) -> None:
+        """Tell workers that an order has an open change.
+
+        Raises:
+            BrokerUnavailable: as above.
+        """
+
+    def publish_look(self, order_id: OrderId, described: str) -> None:
+        """Tell a control worker to look at an order on the exchange.
+
+        Raises:
+            BrokerUnavailable: as above.
+        """
+
+    def backlog(self) -> int:
+        """Return how many order messages wait in the broker."""
+
+
+class Pager(Protocol):
+    """Tells a person about an incident."""
+
+    def page(self, incident: Incident) -> bool:
+        """Deliver; False when nobody could be reached (it is tried again later)."""
+
+
+class Observer(Protocol):
+    """Counts what happens. Never raises: a failing observer is counted and dropped."""
+
+    def response(
+        self, *, account: str, endpoint: str, category: str, ret_code: str, elapsed_s: float
+    ) -> None:
+        """Count one answer of the exchange, or the lack of one."""
+
+    def moved(self, account: str, state: str) -> None:
+        """Count one order that came into a state."""
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Measure one stage of an order's way: queue, token, exchange, total."""
+
+    def retried(self, reason: str) -> None:
+        """Count one retry."""
+
+    def waited(self, seconds: float) -> None:
+        """Measure one wait for a token."""
+
+    def paged(self, kind: str, result: str) -> None:
+        """Count one page."""
+
+    def clock_offset(self, account: str, seconds: float) -> None:
+        """Show the exchange's clock minus ours."""
