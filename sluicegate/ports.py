@@ -160,9 +160,7 @@ class Ledger(Protocol):
     def note(self, order_id: OrderId, event: str, detail: Mapping[str, Any]) -> None:
         """Write an event row that changes no state."""
 
-    def take_due(
-        self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta
-    ) -> list[Order]:
+    def take_due(self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta) -> list[Order]:
         """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; no event, no version.
 
         Several schedulers may call this at once: an order goes to one of them. One that takes orders and dies
@@ -482,9 +480,7 @@ class Pager(Protocol):
 class Observer(Protocol):
     """Counts what happens. Never raises: a failing observer is counted and dropped."""
 
-    def response(
-        self, *, account: str, endpoint: str, category: str, ret_code: str, elapsed_s: float
-    ) -> None:
+    def response(self, *, account: str, endpoint: str, category: str, ret_code: str, elapsed_s: float) -> None:
         """Count one answer of the exchange, or the lack of one."""
 
     def moved(self, account: str, state: str) -> None:

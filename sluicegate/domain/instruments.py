@@ -139,9 +139,7 @@ def _check_price(request: OrderRequest, rules: InstrumentRules) -> None:
         return
     low, high = rules.min_price, rules.max_price
     if (low is not None and price < low) or (high is not None and price > high):
-        span = (
-            f"{plain(low) if low is not None else '0'} to {plain(high) if high is not None else 'no limit'}"
-        )
+        span = f"{plain(low) if low is not None else '0'} to {plain(high) if high is not None else 'no limit'}"
         raise _denied(
             f"price {plain(price)} is outside {span}, the range of {rules.symbol}",
             "price_out_of_bounds",

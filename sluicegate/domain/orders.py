@@ -146,9 +146,7 @@ class OrderRequest(BaseModel):
             raise ValueError(
                 "qty: must be greater than 0 (0 closes a position, with reduce_only and close_on_trigger)"
             )
-        if self.market_unit and (
-            self.category is not Category.SPOT or self.order_type is not OrderType.MARKET
-        ):
+        if self.market_unit and (self.category is not Category.SPOT or self.order_type is not OrderType.MARKET):
             raise ValueError("market_unit: only for spot Market orders")
         if self.due_at is not None and self.due_at.tzinfo is None:
             raise ValueError("due_at: give the time zone, e.g. 2026-12-01T08:00:00Z")
@@ -172,9 +170,7 @@ class OrderRequest(BaseModel):
     def fingerprint(self) -> str:
         """Return a digest of the content; `0.010` and `0.01` are the same content."""
         content = self.model_dump(mode="python", exclude_none=True)
-        canonical = {
-            k: plain(v.normalize()) if isinstance(v, Decimal) else str(v) for k, v in content.items()
-        }
+        canonical = {k: plain(v.normalize()) if isinstance(v, Decimal) else str(v) for k, v in content.items()}
         return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
 

@@ -137,9 +137,7 @@ def decide(outcome: Outcome, situation: Situation, backoff: Backoff, rng: Rng) -
             return _decide_refused(outcome, situation, backoff, rng)
 
 
-def _decide_refused(
-    outcome: Refused | NeverSent, situation: Situation, backoff: Backoff, rng: Rng
-) -> Decision:
+def _decide_refused(outcome: Refused | NeverSent, situation: Situation, backoff: Backoff, rng: Rng) -> Decision:
     code, message, cause, fix = outcome.code, outcome.message, outcome.cause, outcome.fix
     match outcome.action:
         case Action.HALT_ACCOUNT:
@@ -159,9 +157,7 @@ def _decide_refused(
 def _retry(outcome: Refused | NeverSent, situation: Situation, backoff: Backoff, rng: Rng) -> Decision:
     if situation.attempts >= backoff.max_attempts:
         cause = outcome.cause or f"The exchange answered {outcome.code} again and again."
-        return Bury(
-            "attempts_exhausted", outcome.code, outcome.message, cause, outcome.fix or "Replay it later."
-        )
+        return Bury("attempts_exhausted", outcome.code, outcome.message, cause, outcome.fix or "Replay it later.")
     headers = outcome.headers if isinstance(outcome, Refused) else None
     reset_at = _reset_instant(headers.reset_at_ms if headers else None, situation, backoff)
     due_at = retry_instant(situation, backoff, rng, not_before=reset_at)
