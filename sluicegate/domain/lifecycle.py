@@ -76,6 +76,9 @@ TABLE: dict[tuple[State, Event], State] = {
     (_S.IN_DOUBT, _E.ACKNOWLEDGED): _S.LIVE,  # a claimant that outlived its lease reports its answer late
     (_S.IN_DOUBT, _E.DOUBTED): _S.IN_DOUBT,  # looked again, still nothing proved
     (_S.IN_DOUBT, _E.PROVED_ABSENT): _S.ACCEPTED,
+    (_S.IN_DOUBT, _E.DEAD_LETTERED): _S.DEAD,  # proved absent, and sending it again would end the same way
+    (_S.IN_DOUBT, _E.EXPIRED): _S.EXPIRED,  # proved absent after its deadline
+    (_S.IN_DOUBT, _E.PARKED): _S.PARKED,  # proved absent while its account is halted
     (_S.LIVE, _E.AMENDED): _S.LIVE,
     (_S.PARTIALLY_FILLED, _E.AMENDED): _S.PARTIALLY_FILLED,
     (_S.LIVE, _E.ACKNOWLEDGED): _S.LIVE,  # evidence was faster than the response

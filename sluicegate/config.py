@@ -1,0 +1,361 @@
+"""Settings: one frozen, validated tree, and the only reader of the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from sluicegate.domain.errors import ConfigurationError
+from sluicegate.domain.numbers import DecimalText
+from sluicegate.domain.policy import Backoff
+from sluicegate.domain.records import Severity
+from sluicegate.domain.risk import DEFAULT_PRICE_COLLAR, RiskLimits
+
+PREFIX = "SLUICEGATE_"
+
+
+class Environment(StrEnum):
+    """Which Bybit a key belongs to. There is no default: nobody trades mainnet by omission."""
+
+    MAINNET = "mainnet"
+    TESTNET = "testnet"
+    DEMO = "demo"
+    SIMULATOR = "simulator"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RiskSettings(_Section):
+    """Risk limits of an account; see `sluicegate.domain.risk.RiskLimits`."""
+
+    max_qty: DecimalText | None = None
+    max_notional: DecimalText | None = None
+    max_orders_per_minute: Annotated[int, Field(gt=0)] | None = None
+    symbols: frozenset[str] = frozenset()
+    price_collar: DecimalText = DEFAULT_PRICE_COLLAR
+
+    @field_validator("price_collar")
+    @classmethod
+    def _check_collar(cls, value: Decimal) -> Decimal:
+        if value <= 0:
+            raise ValueError('must be greater than 0, e.g. "0.05" for 5 %')
+        return value
+
+    def to_limits(self) -> RiskLimits:
+        """Return the limits as the domain wants them."""
+        return RiskLimits(
+            max_qty=self.max_qty,
+            max_notional=self.max_notional,
+            max_orders_per_minute=self.max_orders_per_minute,
+            symbols=self.symbols,
+            price_collar=self.price_collar,
+        )
+
+
+class AccountSettings(_Section):
+    """One Bybit UID with its credentials and environment.
+
+    Attributes:
+        tier: Bybit's fee tier that sets the order rate limits: `default`, `VIP1` … `PRO6`.
+        limits: requests per second that replace the documented ones, by path, e.g.
+            `{"/v5/order/create" = 20}`.
+    """
+
+    environment: Environment
+    api_key_env: str | None = None
+    api_key_file: Path | None = None
+    api_secret_env: str | None = None
+    api_secret_file: Path | None = None
+    tier: str = "default"
+    limits: Mapping[str, Annotated[int, Field(gt=0)]] = {}
+    risk: RiskSettings = RiskSettings()
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        for what in ("api_key", "api_secret"):
+            given = [getattr(self, f"{what}_env"), getattr(self, f"{what}_file")]
+            if sum(source is not None for source in given) != 1:
+                raise ValueError(f"give exactly one of {what}_env and {what}_file")
+        return self
+
+
+class Credentials(_Section):
+    """An API key and its secret. Neither shows in `repr`."""
+
+    api_key: SecretStr
+    api_secret: SecretStr
+
+
+class ExchangeSettings(_Section):
+    """How requests are sent.
+
+    Attributes:
+        recv_window_ms: how old a request may be when Bybit sees it. Source: Bybit V5 guide, default 5000.
+        connect_timeout_s: to open a connection.
+        read_timeout_s: between two reads of an answer.
+        lease_s: how long a claimed order stays with its worker; longer than both time-outs together.
+        horizon_margin_ms: added to recv_window before absence proves anything.
+        ca_bundle: CA certificates that replace certifi's.
+    """
+
+    recv_window_ms: Annotated[int, Field(ge=1000, le=60_000)] = 5000
+    connect_timeout_s: Annotated[float, Field(gt=0, le=30)] = 3.0
+    read_timeout_s: Annotated[float, Field(gt=0, le=60)] = 6.0
+    lease_s: Annotated[float, Field(gt=0, le=300)] = 15.0
+    horizon_margin_ms: Annotated[int, Field(ge=100, le=60_000)] = 1000
+    ca_bundle: Path | None = None
+
+    @model_validator(mode="after")
+    def _check_lease(self) -> Self:
+        if self.lease_s <= self.connect_timeout_s + self.read_timeout_s:
+            raise ValueError("lease_s must be longer than connect_timeout_s + read_timeout_s")
+        return self
+
+
+class RetrySettings(_Section):
+    """How refused requests are tried again; see `sluicegate.domain.policy.Backoff`."""
+
+    base_s: Annotated[float, Field(gt=0)] = 0.25
+    cap_s: Annotated[float, Field(gt=0)] = 20.0
+    max_attempts: Annotated[int, Field(gt=0)] = 12
+
+    def to_backoff(self) -> Backoff:
+        """Return the bounds as the domain wants them."""
+        return Backoff(base_s=self.base_s, cap_s=self.cap_s, max_attempts=self.max_attempts)
+
+
+class PagingSettings(_Section):
+    """Who is told. Apprise URLs by severity; without any, pages go to the log.
+
+    Attributes:
+        critical: URLs for incidents that stop trading.
+        warning: URLs for the others.
+        webhook: a plain HTTP address that gets every page as JSON, besides the URLs.
+    """
+
+    critical: tuple[SecretStr, ...] = ()
+    warning: tuple[SecretStr, ...] = ()
+    webhook: SecretStr | None = None
+
+    def urls(self, severity: Severity) -> tuple[SecretStr, ...]:
+        """Return the URLs for a severity; critical ones stand in where there is none for warnings."""
+        return self.critical if severity is Severity.CRITICAL else self.warning or self.critical
+
+
+class WorkerSettings(_Section):
+    """How workers run.
+
+    Attributes:
+        concurrency: threads of a worker process.
+        max_wait_s: longest sleep of a worker for a token; beyond, the order goes back to the ledger.
+        republish_s: a published order that nobody claimed is published again after so long.
+        metrics_host: address that `/metrics` listens on.
+        metrics_port: 0 takes any free port; None serves no metrics.
+    """
+
+    concurrency: Annotated[int, Field(gt=0, le=256)] = 16
+    max_wait_s: Annotated[float, Field(ge=0, le=5)] = 0.5
+    republish_s: Annotated[float, Field(ge=1, le=600)] = 10.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = 0
+
+
+class SchedulerSettings(_Section):
+    """How often the scheduler looks.
+
+    Attributes:
+        release_interval_s: between two releases of what is due.
+        instruments_interval_s: between two refreshes of the instrument rules.
+        clock_interval_s: between two measurements of the exchange's clock.
+        gauges_interval_s: between two readings of the gauges.
+        lock_timeout_s: a scheduler that died is replaced after so long.
+    """
+
+    release_interval_s: Annotated[float, Field(ge=0.05, le=60)] = 0.25
+    instruments_interval_s: Annotated[float, Field(ge=1)] = 900.0
+    clock_interval_s: Annotated[float, Field(ge=1)] = 30.0
+    gauges_interval_s: Annotated[float, Field(ge=0.1)] = 2.0
+    lock_timeout_s: Annotated[int, Field(ge=5)] = 15
+
+
+class Settings(BaseSettings):
+    """Everything that can be set: `SLUICEGATE_*` variables before the TOML file named by `SLUICEGATE_CONFIG`.
+
+    Attributes:
+        home: where the embedded parts write; nothing is written elsewhere.
+        broker_url: Redis or Valkey of Celery and the buckets.
+        ledger_url: SQLAlchemy URL; without one, SQLite under `home`.
+        egress: name of the public IP that requests leave from; hosts that share one share its quota.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    home: Path = Path("var")
+    broker_url: SecretStr | None = None
+    ledger_url: SecretStr | None = None
+    simulator_url: str | None = None
+    egress: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
+    accounts: Mapping[str, AccountSettings] = {}
+    exchange: ExchangeSettings = ExchangeSettings()
+    retry: RetrySettings = RetrySettings()
+    paging: PagingSettings = PagingSettings()
+    worker: WorkerSettings = WorkerSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    log_format: Annotated[str, Field(pattern="^(json|console)$")] = "json"
+    config: Path | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - signature of pydantic-settings
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then the environment, then the file."""
+        path = os.environ.get(PREFIX + "CONFIG")
+        sources = [init_settings, env_settings]
+        if path:
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(path)))
+        return tuple(sources)
+
+    @property
+    def ledger_address(self) -> str:
+        """Return the ledger's URL; SQLite under `home` by default."""
+        if self.ledger_url is not None:
+            return self.ledger_url.get_secret_value()
+        return f"sqlite:///{(self.home / 'ledger.db').absolute()}"
+
+    @property
+    def broker_address(self) -> str:
+        """Return the broker's URL: the setting, or the running embedded stack's.
+
+        Raises:
+            ConfigurationError: there is neither.
+        """
+        if self.broker_url is not None:
+            return self.broker_url.get_secret_value()
+        running = self.running_stack()
+        if "broker_url" in running:
+            return str(running["broker_url"])
+        raise ConfigurationError(
+            f"{PREFIX}BROKER_URL is not set and no embedded stack runs under {self.home}. "
+            f"Set it (redis://host:6379/0), or start the stack with `sluicegate up`."
+        )
+
+    @property
+    def simulator_address(self) -> str:
+        """Return the simulator's URL: the setting, or the running embedded stack's.
+
+        Raises:
+            ConfigurationError: there is neither.
+        """
+        url = self.simulator_url or self.running_stack().get("simulator_url")
+        if not url:
+            raise ConfigurationError(
+                f"{PREFIX}SIMULATOR_URL is not set. Start `python -m simulator --port 8800` and set it to "
+                f"http://127.0.0.1:8800, or start the whole stack with `sluicegate up`."
+            )
+        return str(url)
+
+    @property
+    def stack_file(self) -> Path:
+        """Return the file in which a running embedded stack notes its addresses."""
+        return self.home / "run" / "stack.json"
+
+    def running_stack(self) -> Mapping[str, Any]:
+        """Return the addresses of the embedded stack under `home`; empty when none runs."""
+        try:
+            noted = json.loads(self.stack_file.read_text())
+            os.kill(int(noted["pid"]), 0)
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return dict(noted)
+
+    def account(self, name: str) -> AccountSettings:
+        """Return the settings of an account.
+
+        Raises:
+            ConfigurationError: there is no such account.
+        """
+        try:
+            return self.accounts[name]
+        except KeyError:
+            known = ", ".join(sorted(self.accounts)) or "none"
+            raise ConfigurationError(f"unknown account {name!r}; configured: {known}") from None
+
+    def credentials(self, name: str) -> Credentials:
+        """Read the key and the secret of an account from where its settings point to.
+
+        Raises:
+            ConfigurationError: a variable or file is missing or empty; names it, never shows its content.
+        """
+        account = self.account(name)
+        return Credentials(
+            api_key=_read_secret(f"accounts.{name}.api_key", account.api_key_env, account.api_key_file),
+            api_secret=_read_secret(
+                f"accounts.{name}.api_secret", account.api_secret_env, account.api_secret_file
+            ),
+        )
+
+
+def _read_secret(setting: str, variable: str | None, file: Path | None) -> SecretStr:
+    if variable is not None:
+        value = os.environ.get(variable, "").strip()
+        if not value:
+            raise ConfigurationError(f"{setting}_env names the variable {variable}, which is not set")
+        return SecretStr(value)
+    try:
+        value = (file or Path()).read_text().strip()
+    except OSError as e:
+        raise ConfigurationError(f"{setting}_file: cannot read {file}: {e.strerror}") from None
+    if not value:
+        raise ConfigurationError(f"{setting}_file: {file} is empty")
+    return SecretStr(value)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings once.
+
+    Args:
+        overrides: values that win over environment and file.
+
+    Raises:
+        ConfigurationError: names each setting that is wrong; values that may be secret are not shown.
+    """
+    path = os.environ.get(PREFIX + "CONFIG")
+    if path and not Path(path).is_file():
+        raise ConfigurationError(f"{PREFIX}CONFIG names {path}, which is not a file")
+    try:
+        return Settings(**overrides)
+    except ValidationError as e:
+        lines = (f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in e.errors()[:10])
+        raise ConfigurationError("; ".join(lines)) from None
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigurationError(f"{path} is not valid TOML: {e}") from None
+    except (OSError, ValueError) as e:
+        raise ConfigurationError(f"settings cannot be read: {e}") from None
