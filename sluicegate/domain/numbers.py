@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-_PLAIN = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?")
+_MAX_DIGITS = 30
+_PLAIN = re.compile(rf"[+-]?[0-9]{{1,{_MAX_DIGITS}}}(\.[0-9]{{1,{_MAX_DIGITS}}})?")
 _EXACT = Context(prec=80)
 
 
@@ -24,6 +25,11 @@ def plain(value: Decimal) -> str:
     return format(value, "f")
 
 
+def canonical(value: Decimal) -> str:
+    """Format a number so that equal numbers give equal text: `0.010` becomes `0.01`."""
+    return plain(_EXACT.normalize(value))
+
+
 def parse_decimal(value: Any) -> Decimal:
     """Read a number given as a string or an integer.
 
@@ -36,17 +42,27 @@ def parse_decimal(value: Any) -> Decimal:
     Raises:
         ValueError: with what to write instead.
     """
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise ValueError("must be a finite number")
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         kind = type(value).__name__
         raise ValueError(f'must be a string such as "0.01" or an integer, not a {kind}')
-    text = str(value).strip()
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError("must be a finite number")
+    text = _digits(value)
     if not _PLAIN.fullmatch(text):
-        raise ValueError('must be a plain number such as "0.01", at most 30 digits on each side of the point')
-    return Decimal(text)
+        raise ValueError(
+            f'must be a plain number such as "0.01", at most {_MAX_DIGITS} digits on each side of the point'
+        )
+    number = Decimal(text)
+    return number if number else number.copy_abs()  # no negative zero
+
+
+def _digits(value: int | str | Decimal) -> str:
+    """Return what to parse; empty for numbers so long that writing them down would be the attack."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**_MAX_DIGITS else ""
+    return plain(value) if abs(value.adjusted()) <= _MAX_DIGITS else ""
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

@@ -11,11 +11,19 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, NewType, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sluicegate.domain.errors import InvalidOrder
 from sluicegate.domain.lifecycle import State
-from sluicegate.domain.numbers import DecimalText, plain
+from sluicegate.domain.numbers import DecimalText, canonical, plain
 
 OrderId = NewType("OrderId", str)
 OrderLinkId = NewType("OrderLinkId", str)
@@ -82,8 +90,25 @@ def _not_negative(value: Decimal) -> Decimal:
     return value
 
 
+def _not_float(value: Any) -> Any:
+    if isinstance(value, bool | float):
+        raise ValueError(f"must be a string or an integer, not a {type(value).__name__}")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("give the time zone, e.g. 2026-12-01T08:00:00Z")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999, in UTC too") from None
+
+
 Positive = Annotated[DecimalText, AfterValidator(_positive)]
 NotNegative = Annotated[DecimalText, AfterValidator(_not_negative)]
+Whole = Annotated[int, BeforeValidator(_not_float)]
+Instant = Annotated[datetime, BeforeValidator(_not_float), AfterValidator(_in_utc)]
 Symbol = Annotated[str, Field(min_length=2, max_length=48, pattern=r"^[A-Z0-9][A-Z0-9._-]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 ClientOrderId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
@@ -109,13 +134,13 @@ class OrderRequest(BaseModel):
     time_in_force: TimeInForce | None = None
     reduce_only: bool | None = None
     close_on_trigger: bool | None = None
-    position_idx: Annotated[int, Field(ge=0, le=2)] | None = None
-    is_leverage: Annotated[int, Field(ge=0, le=1)] | None = None
+    position_idx: Annotated[Whole, Field(ge=0, le=2)] | None = None
+    is_leverage: Annotated[Whole, Field(ge=0, le=1)] | None = None
     market_unit: MarketUnit | None = None
     slippage_tolerance_type: str | None = Field(default=None, pattern="^(TickSize|Percent)$")
     slippage_tolerance: Positive | None = None
     trigger_price: Positive | None = None
-    trigger_direction: Annotated[int, Field(ge=1, le=2)] | None = None
+    trigger_direction: Annotated[Whole, Field(ge=1, le=2)] | None = None
     trigger_by: str | None = Field(default=None, pattern="^(LastPrice|IndexPrice|MarkPrice)$")
     order_filter: str | None = Field(default=None, pattern="^(Order|tpslOrder|StopOrder)$")
     take_profit: NotNegative | None = None
@@ -132,9 +157,9 @@ class OrderRequest(BaseModel):
     smp_type: str | None = Field(default=None, pattern="^(None|CancelMaker|CancelTaker|CancelBoth)$")
 
     client_order_id: ClientOrderId | None = None
-    deadline_s: Annotated[int, Field(gt=0, le=31_536_000)] | None = None
-    due_at: datetime | None = None
-    priority: Annotated[int, Field(ge=0, le=9)] = 0
+    deadline_s: Annotated[Whole, Field(gt=0, le=31_536_000)] | None = None
+    due_at: Instant | None = None
+    priority: Annotated[Whole, Field(ge=0, le=9)] = 0
     settle_coin: Annotated[str, Field(pattern="^[A-Z0-9]{2,12}$")] | None = None
     on_step: OnStep = OnStep.REJECT
 
@@ -148,8 +173,6 @@ class OrderRequest(BaseModel):
             )
         if self.market_unit and (self.category is not Category.SPOT or self.order_type is not OrderType.MARKET):
             raise ValueError("market_unit: only for spot Market orders")
-        if self.due_at is not None and self.due_at.tzinfo is None:
-            raise ValueError("due_at: give the time zone, e.g. 2026-12-01T08:00:00Z")
         if self.category is Category.SPOT and self.reduce_only:
             raise ValueError("reduce_only: not for spot")
         return self
@@ -169,9 +192,13 @@ class OrderRequest(BaseModel):
 
     def fingerprint(self) -> str:
         """Return a digest of the content; `0.010` and `0.01` are the same content."""
-        content = self.model_dump(mode="python", exclude_none=True)
-        canonical = {k: plain(v.normalize()) if isinstance(v, Decimal) else str(v) for k, v in content.items()}
-        return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        content = {
+            name: canonical(value) if isinstance(value, Decimal) else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def parse_order(content: Any) -> OrderRequest:
@@ -225,9 +252,14 @@ class AmendRequest(BaseModel):
 
     @model_validator(mode="after")
     def _check_some(self) -> Self:
-        if not self.model_fields_set:
+        if not self.changes():
             raise ValueError("give at least one of qty, price, trigger_price, take_profit, stop_loss")
         return self
+
+    def changes(self) -> dict[str, Decimal]:
+        """Return the new values by field; null says the same as leaving the field out."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set, numbers as plain strings."""
@@ -326,7 +358,7 @@ class NewOrder:
     def due_at(self) -> datetime:
         """Return when it may go out."""
         due = self.request.due_at
-        return self.created_at if due is None else max(self.created_at, due.astimezone(UTC))
+        return self.created_at if due is None else max(self.created_at, due)
 
     @property
     def deadline_at(self) -> datetime | None:
