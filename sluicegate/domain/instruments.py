@@ -49,7 +49,13 @@ class InstrumentRules:
         """
         if request.is_quote_amount or self.category is Category.INVERSE:
             return request.qty
-        return request.qty * (request.price if request.price is not None else last_price)
+        price = _limit_price(request)
+        return request.qty * (last_price if price is None else price)
+
+
+def _limit_price(request: OrderRequest) -> Decimal | None:
+    """Return the price that binds; the exchange ignores the one of a Market order."""
+    return None if request.order_type is OrderType.MARKET else request.price
 
 
 def _denied(message: str, reason: str, fix: str) -> OrderDenied:
@@ -90,8 +96,7 @@ def fit_amend(amend: AmendRequest, request: OrderRequest, rules: InstrumentRules
     Raises:
         OrderDenied: the amended order would be refused.
     """
-    changed = {name: getattr(amend, name) for name in amend.model_fields_set}
-    return fit(request.model_copy(update=changed), rules)
+    return fit(request.model_copy(update=amend.changes()), rules)
 
 
 def _check_market(request: OrderRequest, rules: InstrumentRules) -> None:
@@ -134,8 +139,8 @@ def _on_step(name: str, value: Decimal, step: Decimal, on_step: OnStep, symbol: 
 
 
 def _check_price(request: OrderRequest, rules: InstrumentRules) -> None:
-    price = request.price
-    if price is None or request.order_type is OrderType.MARKET:
+    price = _limit_price(request)
+    if price is None:
         return
     low, high = rules.min_price, rules.max_price
     if (low is not None and price < low) or (high is not None and price > high):
@@ -169,8 +174,9 @@ def _check_size(request: OrderRequest, rules: InstrumentRules) -> None:
             "quantity_out_of_bounds",
             f"Split it into orders of at most {plain(largest)}.",
         )
-    if request.price is not None and not request.reduce_only and rules.category is not Category.INVERSE:
-        _check_notional(qty * request.price, rules)
+    price = _limit_price(request)
+    if price is not None and not request.reduce_only and rules.category is not Category.INVERSE:
+        _check_notional(qty * price, rules)
 
 
 def _check_notional(notional: Decimal, rules: InstrumentRules) -> None:

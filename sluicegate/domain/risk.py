@@ -58,6 +58,12 @@ def check(
         raise _denied(
             f"{request.symbol} is not among the symbols that {request.account} may trade", f"{where}.symbols"
         )
+    if last_price <= 0:
+        raise OrderDenied(
+            f"{request.symbol} has no last price, so nothing says what the order is worth",
+            reason="risk_limit",
+            fix=f"Wait for the first trade in {request.symbol}, or choose another symbol.",
+        )
     if limits.max_qty is not None and not request.is_quote_amount and request.qty > limits.max_qty:
         raise _denied(
             f"qty {plain(request.qty)} is above the limit of {plain(limits.max_qty)}", f"{where}.max_qty"
