@@ -1,0 +1,295 @@
+"""The gateway: one account on Bybit. Commands answer with an outcome; nothing is retried in here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import structlog
+
+from sluicegate.bybit.answers import AnswerReader, Reply, UnreadableAnswer, read_reply
+from sluicegate.bybit.clock import OffsetClock
+from sluicegate.bybit.session import SessionPool
+from sluicegate.config import ExchangeSettings
+from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
+from sluicegate.domain.numbers import parse_decimal
+from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order, OrderLinkId, OrderRequest
+from sluicegate.domain.outcomes import Acknowledged, InDoubt, NeverSent, Outcome, RateHeaders, outcome_code
+from sluicegate.domain.records import Fill, Sighting
+from sluicegate.ports import Answer, KeyInfo, Lookup, Observer
+
+log = structlog.get_logger(__name__)
+
+CREATE, AMEND, CANCEL = "/v5/order/create", "/v5/order/amend", "/v5/order/cancel"
+REALTIME, HISTORY, EXECUTIONS = "/v5/order/realtime", "/v5/order/history", "/v5/execution/list"
+QUERY_API = "/v5/user/query-api"
+
+_Row = TypeVar("_Row")
+
+_OURS = {"account", "client_order_id", "deadline_s", "due_at", "priority", "settle_coin", "on_step"}
+
+
+def camel(name: str) -> str:
+    """Return Bybit's spelling of one of our field names: `tp_limit_price` is `tpLimitPrice`."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def create_parameters(request: OrderRequest, link_id: str) -> dict[str, Any]:
+    """Return the parameters of place-order: numbers as plain strings, nothing of ours."""
+    fields = {camel(name): value for name, value in request.to_json().items() if name not in _OURS}
+    return {**fields, "orderLinkId": link_id}
+
+
+class Gateway:
+    """One account on Bybit, over pybit.
+
+    Args:
+        account: its name, for logs and metrics.
+        sessions: signed sessions, one a thread.
+        reader: reads answers, and knows what must not be shown.
+        clock: Bybit's clock.
+        settings: receive window and horizon margin.
+        observer: counts each answer.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        sessions: SessionPool,
+        reader: AnswerReader,
+        clock: OffsetClock,
+        settings: ExchangeSettings,
+        observer: Observer,
+    ) -> None:
+        self._account = account
+        self._sessions = sessions
+        self._reader = reader
+        self._clock = clock
+        self._observer = observer
+        self._reach_ms = settings.recv_window_ms + settings.horizon_margin_ms
+
+    # --- commands ---------------------------------------------------------------------------------------------
+
+    def place(self, request: OrderRequest, link_id: OrderLinkId, *, sign_before: datetime) -> Answer:
+        """Send an order; see `sluicegate.ports.Exchange.place`."""
+        parameters = create_parameters(request, link_id)
+        return self._command(CREATE, "place_order", parameters, sign_before)
+
+    def amend(self, order: Order, changed: Mapping[str, str], *, sign_before: datetime) -> Answer:
+        """Send an amendment; see `sluicegate.ports.Exchange.amend`."""
+        parameters = {
+            "category": order.category.value,
+            "symbol": order.symbol,
+            "orderLinkId": order.link_id,
+            **{camel(name): value for name, value in changed.items()},
+        }
+        return self._command(AMEND, "amend_order", parameters, sign_before)
+
+    def cancel(self, order: Order, *, sign_before: datetime) -> Answer:
+        """Send a cancellation; see `sluicegate.ports.Exchange.cancel`."""
+        parameters = {
+            "category": order.category.value,
+            "symbol": order.symbol,
+            "orderLinkId": order.link_id,
+            "orderFilter": order.request.order_filter,  # a spot stop or TP/SL order is not found without it
+        }
+        return self._command(CANCEL, "cancel_order", parameters, sign_before)
+
+    def _command(self, path: str, method: str, parameters: dict[str, Any], sign_before: datetime) -> Answer:
+        session = self._sessions.session()
+        session.begin(sign_before)
+        started = time.perf_counter()
+        try:
+            reply = read_reply(getattr(session, method)(**parameters))
+            outcome: Outcome = self._acknowledged(reply, str(parameters["orderLinkId"]))
+        except Exception as error:  # noqa: BLE001 - the boundary to the exchange: every failure is an outcome
+            outcome = self._reader.read_error(error, is_write=True)
+        elapsed_s = time.perf_counter() - started
+        signed_at_ms = session.signed_at_ms
+        if signed_at_ms is None:
+            if not isinstance(outcome, NeverSent):
+                outcome = NeverSent("never_signed", "the request could not be prepared")
+        elif isinstance(outcome, InDoubt):
+            outcome = replace(outcome, horizon_ms=signed_at_ms + self._reach_ms)
+        self._report(path, parameters, outcome, elapsed_s)
+        return Answer(outcome, signed_at_ms, elapsed_s)
+
+    def _acknowledged(self, reply: Reply, link_id: str) -> Acknowledged:
+        order_id = reply.result.get("orderId")
+        if not isinstance(order_id, str) or not order_id or reply.result.get("orderLinkId") != link_id:
+            raise UnreadableAnswer("the acknowledgement does not name our order")
+        return Acknowledged(order_id[:64], reply.time_ms, reply.headers)
+
+    def _report(self, path: str, parameters: Mapping[str, Any], outcome: Outcome, elapsed_s: float) -> None:
+        code = outcome_code(outcome)
+        category = str(parameters.get("category", ""))
+        self._observer.response(
+            account=self._account, endpoint=path, category=category, ret_code=code, elapsed_s=elapsed_s
+        )
+        if isinstance(outcome, Acknowledged):
+            return
+        link_id = str(parameters.get("orderLinkId", ""))
+        log.warning(
+            "exchange_call_failed",
+            kind=type(outcome).__name__,
+            ret_code=code,
+            ret_msg=outcome.message,
+            endpoint=path,
+            account=self._account,
+            category=category,
+            symbol=parameters.get("symbol", ""),
+            side=parameters.get("side", ""),
+            qty=parameters.get("qty", ""),
+            order_id=link_id.removeprefix(LINK_ID_PREFIX),
+            order_link_id=link_id,
+        )
+
+    # --- queries ----------------------------------------------------------------------------------------------
+
+    def find_open(self, category: Category, symbol: str, link_id: str, *, order_filter: str = "") -> Lookup:
+        """Ask `realtime`; see `sluicegate.ports.Exchange.find_open`."""
+        return self._find(REALTIME, "get_open_orders", category, symbol, link_id, order_filter)
+
+    def find_closed(self, category: Category, symbol: str, link_id: str, *, order_filter: str = "") -> Lookup:
+        """Ask `history`; see `sluicegate.ports.Exchange.find_closed`."""
+        return self._find(HISTORY, "get_order_history", category, symbol, link_id, order_filter)
+
+    def _find(
+        self, path: str, method: str, category: Category, symbol: str, link_id: str, order_filter: str
+    ) -> Lookup:
+        parameters = {
+            "category": category.value,
+            "symbol": symbol,
+            "orderLinkId": link_id,
+            "orderFilter": order_filter or None,
+        }
+        reply = self._query(path, method, parameters)
+        if reply.time_ms is None:
+            raise ExchangeUnavailable(f"{path} answered without its clock; absence cannot be proved")
+        rows = [row for row in self._rows(path, reply) if row.get("orderLinkId") == link_id]
+        sighting = self._parsed(path, read_sighting, rows[0]) if rows else None
+        return Lookup(sighting, reply.time_ms, reply.headers)
+
+    def fills(self, category: Category, symbol: str, link_id: str) -> tuple[list[Fill], RateHeaders]:
+        """Ask `execution/list`; see `sluicegate.ports.Exchange.fills`."""
+        fills: list[Fill] = []
+        cursor: str | None = None
+        for _page in range(100):
+            parameters = {
+                "category": category.value,
+                "symbol": symbol,
+                "orderLinkId": link_id,
+                "limit": 100,
+                "cursor": cursor,
+            }
+            reply = self._query(EXECUTIONS, "get_executions", parameters)
+            rows = self._rows(EXECUTIONS, reply)
+            fills += [
+                self._parsed(EXECUTIONS, read_fill, row)
+                for row in rows
+                if row.get("orderLinkId") == link_id and row.get("execType", "Trade") == "Trade"
+            ]
+            cursor = reply.result.get("nextPageCursor") or None
+            if not rows or cursor is None:
+                return fills, reply.headers
+        raise ExchangeUnavailable(f"{EXECUTIONS} has no last page for {link_id}")
+
+    def key_info(self) -> KeyInfo:
+        """Ask whose key this is; see `sluicegate.ports.Exchange.key_info`."""
+        reply = self._query(QUERY_API, "get_api_key_information", {})
+        result = reply.result
+        uid = str(result.get("userID") or "")
+        if not uid.isdigit():
+            raise ExchangeUnavailable(f"{QUERY_API} names no userID")
+        permissions = result.get("permissions")
+        days = result.get("deadlineDay")
+        return KeyInfo(
+            uid=uid,
+            is_read_only=result.get("readOnly") == 1,
+            permissions=dict(permissions) if isinstance(permissions, Mapping) else {},
+            days_left=days if isinstance(days, int) and days >= 0 else None,
+        )
+
+    def _query(self, path: str, method: str, parameters: Mapping[str, Any]) -> Reply:
+        session = self._sessions.session()
+        session.begin(None)
+        started, sent_at = time.perf_counter(), self._clock.now()
+        try:
+            reply = read_reply(getattr(session, method)(**parameters))
+        except Exception as error:  # noqa: BLE001 - the boundary to the exchange: every failure is an outcome
+            outcome = self._reader.read_error(error, is_write=False)
+            self._report(path, parameters, outcome, time.perf_counter() - started)
+            if isinstance(outcome, InDoubt | NeverSent):
+                raise ExchangeUnavailable(f"{path}: {outcome.code}: {outcome.message}") from None
+            raise OrderRejected(f"{path}: {outcome.message}", ret_code=outcome.code) from None
+        if reply.time_ms is not None:
+            self._clock.observe(sent_at, self._clock.now(), reply.time_ms)
+        self._report(path, parameters, Acknowledged(""), time.perf_counter() - started)
+        return reply
+
+    def _rows(self, path: str, reply: Reply) -> list[Mapping[str, Any]]:
+        rows = reply.result.get("list")
+        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+            raise ExchangeUnavailable(f"{path} answered without a list")
+        return rows
+
+    def _parsed(self, path: str, read: Callable[[Mapping[str, Any]], _Row], row: Mapping[str, Any]) -> _Row:
+        try:
+            return read(row)
+        except (KeyError, ValueError, TypeError, OverflowError) as e:
+            raise ExchangeUnavailable(f"{path} answered with a row we cannot read: {e}") from e
+
+
+def _number(value: Any) -> Decimal:
+    return Decimal(0) if value in ("", None) else parse_decimal(value)
+
+
+def _number_or_none(value: Any) -> Decimal | None:
+    number = _number(value)
+    return number or None
+
+
+def read_sighting(row: Mapping[str, Any]) -> Sighting:
+    """Read one row of `realtime` or `history`.
+
+    Raises:
+        KeyError, ValueError: the row lacks a field or holds no number where one belongs.
+    """
+    return Sighting(
+        link_id=str(row["orderLinkId"]),
+        exchange_order_id=str(row["orderId"])[:64],
+        symbol=str(row["symbol"]),
+        side=str(row["side"]),
+        status=str(row["orderStatus"])[:48],
+        qty=_number(row["qty"]),
+        price=_number_or_none(row.get("price")),
+        cum_exec_qty=_number(row.get("cumExecQty")),
+        avg_price=_number_or_none(row.get("avgPrice")),
+        reject_reason=str(row.get("rejectReason", ""))[:64],
+        raw={
+            name: row.get(name) for name in ("orderStatus", "cancelType", "rejectReason", "cumExecQty", "avgPrice")
+        },
+    )
+
+
+def read_fill(row: Mapping[str, Any]) -> Fill:
+    """Read one row of `execution/list`.
+
+    Raises:
+        KeyError, ValueError: as `read_sighting`.
+    """
+    return Fill(
+        exec_id=str(row["execId"])[:64],
+        link_id=str(row["orderLinkId"]),
+        qty=_number(row["execQty"]),
+        price=_number(row["execPrice"]),
+        fee=_number(row.get("execFee")),
+        fee_coin=str(row.get("feeCurrency", ""))[:16],
+        is_maker=row.get("isMaker") is True,
+        executed_at=datetime.fromtimestamp(int(row["execTime"]) / 1000, UTC),
+    )
