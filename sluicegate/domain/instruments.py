@@ -129,11 +129,11 @@ def _on_step(name: str, value: Decimal, step: Decimal, on_step: OnStep, symbol: 
     reason = "quantity_off_step" if name == "qty" else "price_off_tick"
     if on_step is OnStep.REJECT or rounded <= 0:
         below = plain(rounded) if rounded > 0 else "none"
+        hint = ', or set on_step to "round_down"' if on_step is OnStep.REJECT and rounded > 0 else ""
         raise _denied(
             f"{name} {plain(value)} is not a multiple of {plain(step)}, the step of {symbol}",
             reason,
-            f"Use a multiple of {plain(step)} (next below: {below}, next above: {plain(rounded + step)}), "
-            f'or set on_step to "round_down".',
+            f"Use a multiple of {plain(step)} (next below: {below}, next above: {plain(rounded + step)}){hint}.",
         )
     return rounded
 

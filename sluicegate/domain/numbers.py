@@ -53,7 +53,7 @@ def parse_decimal(value: Any) -> Decimal:
             f'must be a plain number such as "0.01", at most {_MAX_DIGITS} digits on each side of the point'
         )
     number = Decimal(text)
-    return number if number else number.copy_abs()  # no negative zero
+    return number or number.copy_abs()  # no negative zero
 
 
 def _digits(value: int | str | Decimal) -> str:
