@@ -34,6 +34,7 @@ from sluicegate.domain.records import (
     Severity,
     Sighting,
 )
+from sluicegate.domain.risk import RiskLimits
 
 
 class Clock(Protocol):
@@ -433,6 +434,89 @@ class Market(Protocol):
         Raises:
             ExchangeUnavailable: there is none now; fail closed.
         """
+
+
+class ExchangeClock(Protocol):
+    """The exchange's clock as far as it was measured."""
+
+    @property
+    def offset_s(self) -> float:
+        """Return the exchange's clock minus ours, seconds."""
+
+    def to_exchange_ms(self, local: datetime) -> int:
+        """Translate local time into the exchange's, ms."""
+
+    def to_local(self, exchange_ms: int) -> datetime:
+        """Translate the exchange's time, ms, into local time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One configured account with everything that its orders need.
+
+    Attributes:
+        environment: `mainnet`, `testnet`, `demo`, `simulator`.
+        reach_ms: how long after its signature a request may still be accepted, margin included.
+    """
+
+    name: str
+    environment: str
+    exchange: Exchange
+    market: Market
+    clock: ExchangeClock
+    risk: RiskLimits
+    reach_ms: int
+
+
+class Accounts(Protocol):
+    """The configured accounts."""
+
+    def get(self, name: str) -> Account:
+        """Return an account.
+
+        Raises:
+            ConfigurationError: it is not configured here, or its key cannot be read.
+        """
+
+    def names(self) -> list[str]:
+        """Return the names of all configured accounts."""
+
+    def resync_clock(self, name: str) -> float:
+        """Measure the clock of the account's exchange anew; returns the offset, seconds.
+
+        Raises:
+            ExchangeUnavailable: no answer.
+        """
+
+
+class Quotas(Protocol):
+    """Which buckets a request draws from."""
+
+    def specs(
+        self, account: str, uid: str, path: str, category: Category | None, *, orders: int
+    ) -> list[BucketSpec]:
+        """Return the buckets of a request, the endpoint's first, the IP's last.
+
+        Args:
+            account: its tier and limits may raise the documented quota.
+            uid: whose quota it is; two accounts with keys of one UID share it.
+            path: e.g. `/v5/order/create`.
+            category: None for endpoints without one.
+            orders: how many orders the request carries.
+        """
+
+    def egress(self) -> BucketSpec:
+        """Return the bucket of this host's public IP."""
+
+
+class CodeBook(Protocol):
+    """What the exchange's codes mean for an order that is proved absent."""
+
+    def burial(self, code: str) -> tuple[str, str, str] | None:
+        """Return dead-letter reason, cause and fix of a code after which sending again is pointless, or None."""
+
+    def halting(self, code: str) -> tuple[str, str] | None:
+        """Return cause and fix of a code that halts an account, or None."""
 
 
 # --- messages, pages, metrics ---------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def from_cache(values: Mapping[str, Any]) -> InstrumentRules:
     Raises:
         KeyError, ValueError, TypeError: another version wrote them.
     """
-    read = {
+    read: dict[str, Any] = {
         name: parse_decimal(value) if name in _DECIMALS and value is not None else value
         for name, value in values.items()
     }

@@ -235,9 +235,8 @@ class BybitMarket:
                 elapsed_s=self._local.monotonic() - started,
             )
         if error is not None:
-            log.warning(
-                "exchange_call_failed", endpoint=path, ret_code=code, ret_msg=error.message, **_what(parameters)
-            )
+            what = {name: str(parameters[name]) for name in ("category", "symbol") if name in parameters}
+            log.warning("exchange_call_failed", endpoint=path, ret_code=code, ret_msg=error.message, **what)
             if isinstance(error, Refused):
                 raise OrderRejected(f"{path}: {error.message}", ret_code=code)
             raise ExchangeUnavailable(f"{path}: {code}: {error.message}")
@@ -256,7 +255,3 @@ class BybitMarket:
             yield
         finally:
             self._buckets.settle(grant, sent=True)
-
-
-def _what(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(parameters[name]) for name in ("category", "symbol") if name in parameters}

@@ -96,12 +96,15 @@ class InDoubt:
 
     Attributes:
         code: the condition, e.g. `net_read_timeout`, `10016`, `json_decode_error`.
-        horizon_ms: exchange clock, ms; a request signed before it can no longer be accepted after it.
+        horizon_ms: exchange clock, ms; after it the request can no longer be accepted.
+        is_about_order: the exchange did answer, and what it said is about the order itself: unknown to it, over,
+            or there already. A look at the order settles it; sending again cannot.
     """
 
     code: str
     message: str
     horizon_ms: int | None = None
+    is_about_order: bool = False
     headers: RateHeaders = NO_HEADERS
 
 

@@ -1,0 +1,112 @@
+"""Halts: stop an account or an egress IP, tell a person once, and let it go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from sluicegate.domain.lifecycle import Event, State
+from sluicegate.domain.orders import Order
+from sluicegate.domain.records import Halt, Severity, account_scope, egress_scope
+from sluicegate.ports import Buckets, Clock, Ledger, OrderFilter, Quotas
+
+log = structlog.get_logger(__name__)
+
+BY_HAND = "manual"
+
+
+@dataclass(frozen=True)
+class Halts:
+    """Who may not send, and why.
+
+    Args:
+        egress: name of the public IP that this host's requests leave from.
+    """
+
+    ledger: Ledger
+    buckets: Buckets
+    quotas: Quotas
+    clock: Clock
+    egress: str
+
+    def on(self, account: str) -> Halt | None:
+        """Return the halt that stops an account now, or None; the longest one if there are two."""
+        now = self.clock.now()
+        found = self.ledger.halts([account_scope(account), egress_scope(self.egress)])
+        standing = [halt for halt in found if halt.until is None or halt.until > now]
+        return min(standing, key=lambda halt: (halt.until is not None, halt.scope), default=None)
+
+    def halt_account(self, account: str, *, code: str, message: str, cause: str, fix: str) -> None:
+        """Send nothing for an account until a person resumes it; one incident, one page."""
+        now = self.clock.now()
+        halt = Halt(account_scope(account), code, message, cause, fix, since=now)
+        if self.ledger.halt(halt):
+            log.error("account_halted", account=account, ret_code=code, ret_msg=message)
+        if code == BY_HAND:
+            return
+        self.ledger.open_incident(
+            f"halt:{halt.scope}",
+            severity=Severity.CRITICAL,
+            title=f"Account {account} is halted: {code}",
+            detail=f"{message}. {cause}".strip(),
+            fix=f"{fix} Then run: sluicegate accounts resume {account}".strip(),
+            at=now,
+        )
+
+    def halt_egress(self, *, until: datetime, code: str, message: str, cause: str, fix: str) -> None:
+        """Send nothing from this IP until `until`; one incident, one page."""
+        now = self.clock.now()
+        halt = Halt(egress_scope(self.egress), code, message, cause, fix, since=now, until=until)
+        if self.ledger.halt(halt):
+            log.error("egress_halted", egress=self.egress, ret_code=code, until=until.isoformat())
+        self.buckets.block(self.quotas.egress(), for_s=max(0.0, (until - now).total_seconds()))
+        self.ledger.open_incident(
+            f"halt:{halt.scope}",
+            severity=Severity.CRITICAL,
+            title=f"Everything from IP {self.egress} stops until {until:%H:%M:%S} UTC: {code}",
+            detail=f"{message}. {cause}".strip(),
+            fix=fix,
+            at=now,
+        )
+
+    def lift_expired(self) -> list[Halt]:
+        """Remove halts whose time is over and close their incidents."""
+        now = self.clock.now()
+        over = [halt for halt in self.ledger.halts() if halt.until is not None and halt.until <= now]
+        for halt in over:
+            self.ledger.lift(halt.scope)
+            self.ledger.resolve_incident(f"halt:{halt.scope}", now)
+            log.info("halt_lifted", scope=halt.scope)
+        return over
+
+    def resume(self, account: str) -> tuple[Halt | None, int]:
+        """Lift the halt of an account and release its parked orders; those past their deadline expire.
+
+        Returns:
+            The halt that was lifted (None: it was not halted), and how many orders were released.
+        """
+        halt = self.ledger.lift(account_scope(account))
+        self.ledger.resolve_incident(f"halt:{account_scope(account)}", self.clock.now())
+        return halt, self.unpark(account)
+
+    def unpark(self, account: str) -> int:
+        """Release the parked orders of an account; returns how many may go out."""
+        released = 0
+        while True:
+            wanted = OrderFilter(account=account, states=[State.PARKED], limit=500)
+            moved = [self._unpark_one(order) for order in self.ledger.list_orders(wanted)]
+            released += sum(result is True for result in moved)
+            if not any(result is not None for result in moved):
+                return released
+
+    def _unpark_one(self, order: Order) -> bool | None:
+        now = self.clock.now()
+        if order.deadline_at is not None and order.deadline_at <= now:
+            detail = {"why": "its deadline passed while the account was halted"}
+            moved = self.ledger.transition(order, Event.EXPIRED, {}, detail)
+            return None if moved is None else False
+        patch_due = max(now, order.due_at) if order.due_at is not None else now
+        moved = self.ledger.transition(order, Event.UNPARKED, {"due_at": patch_due, "wake_at": patch_due}, {})
+        return None if moved is None else True

@@ -1,0 +1,114 @@
+"""Submit: an order is safe in the ledger first; then a worker is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from ulid import ULID
+
+from sluicegate.domain.errors import BrokerUnavailable, InvalidOrder, LedgerConflict
+from sluicegate.domain.orders import NewOrder, OrderId, OrderRequest, Receipt
+from sluicegate.ports import Clock, Ledger, Observer, Publisher
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 500
+FULL_QUEUE = 2000
+"""With so many messages waiting, more would only grow old in the broker; the scheduler publishes the rest."""
+
+
+def new_order_id() -> OrderId:
+    """Return a new order id: 26 letters and digits, sortable by time."""
+    return OrderId(str(ULID()))
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Accepts orders.
+
+    Args:
+        known_accounts: names that are configured; an order for another is refused at once.
+        republish_s: the scheduler publishes an order again that nobody took up for so long.
+    """
+
+    ledger: Ledger
+    publisher: Publisher
+    clock: Clock
+    observer: Observer
+    known_accounts: frozenset[str]
+    republish_s: float
+
+    def submit(self, requests: Sequence[OrderRequest]) -> list[Receipt | LedgerConflict]:
+        """Accept orders and tell the workers.
+
+        Args:
+            requests: valid orders.
+
+        Returns:
+            One entry an order, same order: its receipt, or the conflict about its `client_order_id`.
+
+        Raises:
+            InvalidOrder: an account is not configured; nothing was accepted.
+            LedgerUnavailable: the orders of this chunk and the following were not accepted; the same call again is
+                safe when each order has a `client_order_id`.
+        """
+        for request in requests:
+            self._check_account(request.account)
+        results: list[Receipt | LedgerConflict] = []
+        for start in range(0, len(requests), CHUNK):
+            results += self._submit_chunk(requests[start : start + CHUNK])
+        return results
+
+    def _check_account(self, account: str) -> None:
+        if account not in self.known_accounts:
+            known = ", ".join(sorted(self.known_accounts)) or "none"
+            raise InvalidOrder(f"account: {account!r} is not configured (configured: {known})")
+
+    def _submit_chunk(self, requests: Sequence[OrderRequest]) -> list[Receipt | LedgerConflict]:
+        now = self.clock.now()
+        orders = [NewOrder(new_order_id(), request, now) for request in requests]
+        return self.accept(orders)
+
+    def accept(self, orders: Sequence[NewOrder]) -> list[Receipt | LedgerConflict]:
+        """Store orders and publish those that are new and due.
+
+        Raises:
+            LedgerUnavailable: nothing was accepted.
+        """
+        now = self.clock.now()
+        may_publish = self._has_room()
+        wake_at = now + timedelta(seconds=self.republish_s) if may_publish else now
+        results = self.ledger.accept(orders, wake_at=wake_at)
+        fresh = [
+            (order, receipt)
+            for order, receipt in zip(orders, results, strict=True)
+            if isinstance(receipt, Receipt) and receipt.is_new
+        ]
+        for order, _receipt in fresh:
+            self.observer.moved(order.request.account, "accepted")
+        due = [(order, receipt) for order, receipt in fresh if order.due_at <= now]
+        if may_publish and due:
+            self._publish(due)
+        return results
+
+    def _publish(self, due: Sequence[tuple[NewOrder, Receipt]]) -> None:
+        described = {order.order_id: describe(order.request) for order, _receipt in due}
+        try:
+            self.publisher.publish_orders([receipt for _order, receipt in due], described=described)
+        except BrokerUnavailable as e:
+            log.warning("publish_failed", orders=len(due), error=str(e), then="the scheduler publishes them")
+
+    def _has_room(self) -> bool:
+        try:
+            return self.publisher.backlog() < FULL_QUEUE
+        except BrokerUnavailable as e:
+            log.warning("broker_unavailable", error=str(e), then="the scheduler publishes the orders later")
+            return False
+
+
+def describe(request: OrderRequest) -> str:
+    """Return one line for Flower: `main Buy 0.01 BTCUSDT linear`."""
+    return f"{request.account} {request.side} {format(request.qty, 'f')} {request.symbol} {request.category}"

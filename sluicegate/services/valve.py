@@ -1,0 +1,129 @@
+"""The valve: every request of an account passes here and pays its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from sluicegate.domain.errors import BucketUnavailable
+from sluicegate.domain.orders import Category
+from sluicegate.domain.outcomes import Action, NeverSent, Outcome, RateHeaders, Refused
+from sluicegate.domain.records import AccountRecord
+from sluicegate.ports import Accounts, Buckets, BucketSpec, Clock, Ledger, Observer, Quotas
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Passage:
+    """One request on its way: tell it what became of the request.
+
+    Attributes:
+        waited_s: how long it waited for its tokens.
+        is_sent: False until the request may have left.
+    """
+
+    waited_s: float = 0.0
+    is_sent: bool = False
+    headers: RateHeaders | None = None
+    outcome: Outcome | None = None
+
+    def report(self, outcome: Outcome) -> None:
+        """Say what the request came to."""
+        self.outcome = outcome
+        self.is_sent = not isinstance(outcome, NeverSent)
+        self.headers = None if isinstance(outcome, NeverSent) else outcome.headers
+
+    def answered(self, headers: RateHeaders) -> None:
+        """Say that a query was answered."""
+        self.is_sent = True
+        self.headers = headers
+
+
+@dataclass(frozen=True)
+class Valve:
+    """Takes tokens before a request and settles them after it.
+
+    Args:
+        lease_s: tokens of a request that nobody settles come back after so long.
+    """
+
+    buckets: Buckets
+    quotas: Quotas
+    accounts: Accounts
+    ledger: Ledger
+    clock: Clock
+    observer: Observer
+    lease_s: float
+    _uids: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def open(
+        self, account: str, path: str, category: Category | None, *, max_wait_s: float, orders: int = 1
+    ) -> Iterator[Passage]:
+        """Let one request through as soon as its tokens are there.
+
+        Args:
+            account: who sends.
+            path: the endpoint.
+            category: of the order; None for endpoints without one.
+            max_wait_s: longest sleep for the tokens.
+            orders: how many orders the request carries.
+
+        Raises:
+            BucketDenied: not within `max_wait_s`; come back when it says.
+            BucketUnavailable: send nothing.
+            OrderRejected, ExchangeUnavailable: it could not be found out whose key this is.
+        """
+        specs = self.quotas.specs(account, self.uid(account), path, category, orders=orders)
+        grant = self.buckets.acquire(specs, max_wait_s=max_wait_s, lease_s=self.lease_s)
+        self.observer.waited(grant.wait_s)
+        self.clock.sleep(grant.wait_s)
+        passage = Passage(waited_s=grant.wait_s)
+        try:
+            yield passage
+        finally:
+            try:
+                self.buckets.settle(grant, sent=passage.is_sent, observed=passage.headers)
+                self._obey(specs[0], passage.outcome, account)
+            except BucketUnavailable as e:  # the tokens come back by their lease
+                log.warning("bucket_not_settled", account=account, endpoint=path, error=str(e))
+
+    def _obey(self, spec: BucketSpec, outcome: Outcome | None, account: str) -> None:
+        """Block a bucket until the exchange's reset instant when it said "too many"."""
+        if not isinstance(outcome, Refused) or outcome.action is not Action.BACK_OFF:
+            return
+        reset_at_ms = outcome.headers.reset_at_ms
+        wait_s = spec.window_s
+        if reset_at_ms is not None:
+            local = self.accounts.get(account).clock.to_local(reset_at_ms)
+            wait_s = (local - self.clock.now()).total_seconds()
+        self.buckets.block(spec, for_s=min(max(wait_s, spec.window_s), 30.0))
+
+    def uid(self, account: str) -> str:
+        """Return whose quota an account spends: asked of the exchange once, kept in the ledger.
+
+        Raises:
+            OrderRejected: the exchange refuses the key; the code says why.
+            ExchangeUnavailable: no answer; nothing may be sent before it is known.
+            ConfigurationError: the account is not configured here, or changed its environment.
+        """
+        known = self._uids.get(account)
+        if known is not None:
+            return known
+        configured = self.accounts.get(account)
+        record = self.ledger.register_account(AccountRecord(account, configured.environment))
+        if not record.uid:
+            specs = [self.quotas.egress()]
+            grant = self.buckets.acquire(specs, max_wait_s=1.0, lease_s=self.lease_s)
+            self.clock.sleep(grant.wait_s)
+            try:
+                info = configured.exchange.key_info()
+            finally:
+                self.buckets.settle(grant, sent=True)
+            record = self.ledger.register_account(AccountRecord(account, configured.environment, info.uid))
+        self._uids[account] = record.uid
+        return record.uid
