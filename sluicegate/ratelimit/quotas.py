@@ -1,10 +1,10 @@
 """Bybit's rate limits: how many requests a UID may send to an endpoint in a rolling second, and an IP in five.
 
 The table is `quotas.csv`; it names every endpoint that Sluicegate calls. Where Bybit prints one figure for several
-categories it does not say whether they share one bucket; we take it that they do, which never sends too much.
+categories it does not say whether they share a bucket; we take it that they do, which never sends too much.
 
-Source: Bybit V5 docs, pages "Rate Limit", "API Rate Limit Rules for VIPs" and "API Rate Limit Rules for PROs", docs
-commit 072c197, read 2026-07-24.
+Source: Bybit V5 docs, pages "Rate Limit", "API Rate Limit Rules for VIPs" and "API Rate Limit Rules for PROs",
+docs commit 072c197, read 2026-07-24.
 """
 
 from __future__ import annotations
@@ -152,20 +152,15 @@ class QuotaTable:
         reader = csv.DictReader(text.splitlines(), strict=True)
         if reader.fieldnames != _COLUMNS:
             raise ConfigurationError(f"{_FILE} line 1: the columns must be {','.join(_COLUMNS)}")
-        quotas: list[Quota] = []
-        ip_only: list[str] = []
-        seen: set[tuple[str, str]] = set()
+        quotas: dict[tuple[str, Line], Quota | None] = {}
         for cells in reader:
             where = f"{_FILE} line {reader.line_num}"
-            key = (cells["path"], cells["line"])
-            if key in seen:
+            key, quota = _read_row(cells, where)
+            if key in quotas:
                 raise ConfigurationError(f"{where}: {' '.join(key)} is there twice")
-            seen.add(key)
-            if cells["limit_per_second"]:
-                quotas.append(_read_quota(cells, where))
-            else:
-                ip_only.append(cells["path"])
-        return cls(quotas, ip_only)
+            quotas[key] = quota
+        limited = [quota for quota in quotas.values() if quota is not None]
+        return cls(limited, (path for (path, _), quota in quotas.items() if quota is None))
 
     def quota_for(self, path: str, category: str | None = None, *, tier: str = DEFAULT_TIER) -> Quota | None:
         """Find the limit on a call.
@@ -173,9 +168,9 @@ class QuotaTable:
         Args:
             path: the endpoint, such as `/v5/order/create`.
             category: `linear`, `inverse`, `spot` or `option`; None for endpoints that have no category.
-            tier: a key of `TIERS`. It raises the limits of the order endpoints that have the line's usual figure;
-                for those with one of their own (spot amend, option cancel-all) Bybit prints no tier figure, so they
-                stay until `X-Bapi-Limit` says more.
+            tier: a key of `TIERS`. It raises the limits of the order endpoints that have the line's usual
+                figure; for those with one of their own (spot amend, option cancel-all) Bybit prints no tier
+                figure, so they stay until `X-Bapi-Limit` says more.
 
         Returns:
             The quota, or None if only the IP limit counts for this endpoint.
@@ -218,18 +213,16 @@ def _is_tiered(quota: Quota) -> bool:
     return is_order_endpoint and quota.limit_per_second == TIERS[DEFAULT_TIER].get(quota.line)
 
 
-def _read_quota(cells: dict[str, str], where: str) -> Quota:
+def _read_row(cells: dict[str, str], where: str) -> tuple[tuple[str, Line], Quota | None]:
+    if None in cells or None in cells.values():
+        raise ConfigurationError(f"{where}: the row must have {len(_COLUMNS)} fields")
     try:
-        quota = Quota(
-            method=cells["method"],
-            path=cells["path"],
-            line=Line(cells["line"]),
-            limit_per_second=int(cells["limit_per_second"]),
-            cost=Cost(cells["cost"]),
-            notes=cells["notes"],
-        )
-    except (ValueError, TypeError) as e:
+        path, line, cost = cells["path"], Line(cells["line"]), Cost(cells["cost"])
+        limit = int(cells["limit_per_second"] or 0)
+    except ValueError as e:
         raise ConfigurationError(f"{where}: {e}") from e
-    if quota.limit_per_second <= 0:
+    if not cells["limit_per_second"]:
+        return (path, line), None
+    if limit <= 0:
         raise ConfigurationError(f"{where}: limit_per_second must be positive")
-    return quota
+    return (path, line), Quota(cells["method"], path, line, limit, cost, cells["notes"])
