@@ -210,7 +210,7 @@ def test_lookup_of_429_tells_code_from_status(table):
 
 def test_lookup_on_the_trade_websocket_knows_order_codes(table):
     """The trade WebSocket answers with REST's order codes as well, but REST never with the WebSocket's own."""
-    assert table.lookup(110072, channel="ws").action is Action.RESOLVE
+    assert table.lookup(110072, channel="ws").name == "order_link_id_duplicate"
     assert table.lookup(10404, channel="ws").name == "ws_unknown_op"
     assert table.lookup(10404).code == UNKNOWN
 
@@ -230,6 +230,14 @@ def test_lookup_of_a_code_of_many_scopes_is_first_in_the_file(table):
     """Outside the order path one number means several things; the lookup is stable, explain gives them all."""
     assert table.lookup(700001).scope == "asset"
     assert [row.scope for row in table.explain(700001)] == ["asset", "asset-small-balance", "prediction"]
+
+
+def test_lookup_of_a_code_with_two_scopes_prefers_the_order_path():
+    """Where a number means one thing for orders and another elsewhere, the meaning for orders wins."""
+    earn, spot = ROW.replace("http-common", "earn"), ROW.replace("http-common", "spot")
+    table = RetCodeTable.from_csv(f"{HEADER}\n{DEFAULT_ROW}\n{earn}\n{spot}")
+    assert table.lookup(10001).scope == "spot"
+    assert [row.scope for row in table.explain(10001)] == ["spot", "earn"]
 
 
 def test_lookup_for_reads_gives_the_action_of_a_read(table):
