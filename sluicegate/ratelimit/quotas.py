@@ -68,8 +68,8 @@ TIERS: Final[Mapping[str, Mapping[Line, int]]] = MappingProxyType(
 )
 """Requests per second of one UID on the order endpoints, by fee tier and line.
 
-PRO and MM figures are the most that an institution may assign to one UID; what a UID really has is in the header
-`X-Bapi-Limit`.
+PRO and MM figures hold per UID; an institution also has a total over its UIDs. What a UID really has is in the
+header `X-Bapi-Limit`.
 """
 
 _LINE_OF: Final = {
