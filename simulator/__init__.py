@@ -1,0 +1,1 @@
+"""Simulate Bybit V5 offline: same paths, signatures, limits and codes, with faults on demand."""

@@ -1,0 +1,95 @@
+"""Fills: executions, fees, balances and positions."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from decimal import Decimal
+
+from simulator.accounts import MAKER_FEE, TAKER_FEE, Account
+from simulator.clock import Clock
+from simulator.instruments import ZERO
+from simulator.margin import Margin
+from simulator.orders import Execution, Order
+
+_GRAIN = Decimal("1E-12")
+
+
+class Settlement:
+    """Book what trades."""
+
+    def __init__(self, clock: Clock, margin: Margin) -> None:
+        self._clock = clock
+        self._margin = margin
+        self._seq = itertools.count(1)
+
+    def fill(self, account: Account, order: Order, price: Decimal, qty: Decimal, *, is_maker: bool) -> Execution:
+        """Trade `qty` (in base coin or contracts) of an order at a price.
+
+        The order's holding shrinks, its executed figures grow; its status is the matcher's business.
+        """
+        now_ms = self._clock.now_ms()
+        category = order.category
+        value = order.instrument.value(qty, price)
+        fee_rate = (MAKER_FEE if is_maker else TAKER_FEE)[category]
+        before = order.remaining
+        self._margin.release_share(account, order, value if order.by_quote else qty, before)
+        order.executed_qty += qty
+        order.executed_value += value
+        order.updated_ms = now_ms
+        execution = Execution(
+            id=str(uuid.uuid4()),
+            seq=next(self._seq),
+            order=order,
+            price=price,
+            qty=qty,
+            value=value,
+            fee=ZERO,
+            fee_coin="",
+            fee_rate=fee_rate,
+            is_maker=is_maker,
+            time_ms=now_ms,
+            leaves=order.remaining,
+        )
+        if category == "spot":
+            _settle_spot(account, execution)
+        else:
+            _settle_contract(account, execution)
+        order.fee += execution.fee
+        order.fee_coin = execution.fee_coin
+        if order.executions is None:
+            order.executions = []
+        order.executions.append(execution)
+        account.executions[category].append(execution)
+        return execution
+
+
+def _settle_spot(account: Account, execution: Execution) -> None:
+    """Swap the coins; the fee is paid in the coin that is received."""
+    order = execution.order
+    base, quote = account.wallet(order.instrument.base), account.wallet(order.instrument.quote)
+    if order.is_buy:
+        execution.fee_coin = order.instrument.base
+        execution.fee = (execution.qty * execution.fee_rate).quantize(_GRAIN)
+        quote.balance -= execution.value
+        base.balance += execution.qty - execution.fee
+    else:
+        execution.fee_coin = order.instrument.quote
+        execution.fee = (execution.value * execution.fee_rate).quantize(_GRAIN)
+        base.balance -= execution.qty
+        quote.balance += execution.value - execution.fee
+
+
+def _settle_contract(account: Account, execution: Execution) -> None:
+    """Change the position; profit and fee go to the wallet of the settle coin."""
+    order = execution.order
+    settle = order.instrument.settle
+    execution.fee_coin = settle
+    execution.fee = (execution.value * execution.fee_rate).quantize(_GRAIN)
+    position = account.position(order.instrument, order.position_idx)
+    signed = execution.qty if order.is_buy else -execution.qty
+    execution.closed_size, execution.profit = position.trade(signed, execution.price, execution.time_ms)
+    account.keep(position)
+    wallet = account.wallet(settle)
+    wallet.balance += execution.profit - execution.fee
+    wallet.realised += execution.profit - execution.fee
