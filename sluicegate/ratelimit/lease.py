@@ -1,0 +1,92 @@
+"""The terms of a lease: what both kinds of bucket ask and answer in the same way.
+
+A lease id is `READY-NONCE`: the instant (server time, microseconds) from which its holder may send, and a random
+part. The instant travels in the id because `settle` needs it and nothing else has to remember it.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sluicegate.domain.outcomes import RateHeaders
+from sluicegate.ports import BucketSpec, BucketState
+
+LEARNED_FOR_S = 3600.0
+"""How long a limit told by the exchange is believed: tiers change at most daily, and every response renews it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a response says about its bucket, checked.
+
+    Attributes:
+        limit: tokens per window; 0 when the response does not say.
+        remaining: tokens that the exchange has left for us; -1 when the response does not say.
+    """
+
+    limit: int = 0
+    remaining: int = -1
+
+    @classmethod
+    def of(cls, headers: RateHeaders | None) -> Observed:
+        """Check headers; whatever makes no sense counts as not said."""
+        if headers is None or headers.limit is None or headers.limit <= 0:
+            return cls()
+        if headers.remaining is None or not 0 <= headers.remaining <= headers.limit:
+            return cls(headers.limit)
+        return cls(headers.limit, headers.remaining)
+
+
+def to_us(seconds: float) -> int:
+    """Return whole microseconds, rounded up: a wait, a window and a lease may only grow."""
+    return math.ceil(seconds * 1_000_000 - 1e-3)  # the subtrahend keeps 0.1 s from becoming 100001 us
+
+
+def new_nonce() -> str:
+    """Return the random part of a lease id: unlike any other, in this process and after a fork."""
+    return secrets.token_hex(6)
+
+
+def ready_us(lease_id: str) -> int:
+    """Return the instant from which the holder of a lease may send."""
+    return int(lease_id.partition("-")[0])
+
+
+def check_specs(specs: Sequence[BucketSpec]) -> None:
+    """Refuse specs that make no sense.
+
+    A cost above the limit is no error: the exchange may have told a larger limit. If not, it is always denied.
+
+    Raises:
+        ValueError: no bucket, the same one twice, a cost or limit below 1, an empty window.
+    """
+    if not specs:
+        raise ValueError("name at least one bucket")
+    if len({spec.name for spec in specs}) != len(specs):
+        raise ValueError("a bucket is named twice; add up the costs instead")
+    for spec in specs:
+        if spec.cost < 1 or spec.limit < 1:
+            raise ValueError(f"bucket {spec.name}: cost and limit must be 1 or more")
+        if to_us(spec.window_s) <= 0:
+            raise ValueError(f"bucket {spec.name}: the window must be longer than 0 s")
+
+
+def check_times(max_wait_s: float, lease_s: float) -> None:
+    """Refuse times that make no sense.
+
+    Raises:
+        ValueError: a wait below 0, or a lease that is not above 0.
+    """
+    if not 0 <= max_wait_s < math.inf:
+        raise ValueError(f"max_wait_s must be 0 or more, not {max_wait_s}")
+    if not 0 < lease_s < math.inf:
+        raise ValueError(f"lease_s must be above 0, not {lease_s}")
+
+
+def bucket_state(name: str, limit: int, in_flight: int, blocked_us: int) -> BucketState:
+    """Return how a bucket stands; a blocked bucket has nothing free."""
+    free = 0 if blocked_us > 0 else max(0, limit - in_flight)
+    return BucketState(name, limit, free, in_flight, blocked_us / 1_000_000)

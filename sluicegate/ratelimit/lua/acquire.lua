@@ -1,0 +1,146 @@
+-- Take tokens from every bucket named, or from none. One round trip; O(tokens asked for), amortised.
+--
+-- All instants and durations are whole microseconds; instants are the server's own TIME.
+--
+-- KEYS[1]    epoch   string: since when this key space holds the truth; no TTL
+-- KEYS[2]    names   set: buckets that were ever asked for
+-- KEYS[2b+1] bucket  hash, for bucket b = 1, 2, ...
+--              limit, window               as documented for the account's tier
+--              learned, learned_until      the limit that the exchange told, and until when we believe it
+--              blocked_until               nothing passes before
+--              ticket_at                   the ticket clock: when the next denied caller shall come back
+--              ticket_since, ticket_asked  tokens asked for since then: do callers come back at all?
+-- KEYS[2b+2] flight  zset: member = lease:i, score = instant at which the token is free again. Tokens that have
+--              returned stay for one more window, so that settle.lua can tell whose requests the exchange counted.
+--
+-- ARGV[1]    1: the server did not know this script, so it was restarted or failed over and may hold an old copy
+-- ARGV[2]    nonce of the lease        ARGV[3] longest wait        ARGV[4] lease        ARGV[5] keep (TTL at least)
+-- ARGV[4b+2] name  ARGV[4b+3] limit  ARGV[4b+4] window  ARGV[4b+5] cost, for bucket b = 1, 2, ...
+--
+-- Returns {1, wait, lease id} or {0, retry after}.
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local max_wait, lease, keep = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+
+-- Give a key a TTL of at least `least` beyond `keep`; never shorten one.
+local function live_on(key, least)
+  local ttl = math.ceil((keep + least) / 1000)
+  if redis.call('PEXPIRE', key, ttl, 'GT') == 0 then
+    redis.call('PEXPIRE', key, ttl, 'NX')
+  end
+end
+
+-- Return the instant at which n tokens are back; never, if there are fewer than n.
+local function nth_return(flight, n)
+  local found = redis.call('ZRANGEBYSCORE', flight, now + 1, '+inf', 'WITHSCORES', 'LIMIT', n - 1, 1)
+  return tonumber(found[2] or math.huge)
+end
+
+-- While tickets are out, count who comes: when not even half of those due do, the others have vanished.
+local function count_callers(bucket)
+  if bucket.ticket_at <= now or bucket.ticket_since > now then
+    return
+  end
+  bucket.asked = bucket.asked + bucket.cost
+  local elapsed = now - bucket.ticket_since
+  if elapsed >= 2 * bucket.window then
+    local due = elapsed * bucket.limit / bucket.window
+    if 2 * bucket.asked < due then
+      bucket.ticket_at = now + math.floor((bucket.ticket_at - now) * bucket.asked / due)
+      redis.call('HSET', bucket.key, 'ticket_at', bucket.ticket_at)
+    end
+    bucket.asked = 0
+    redis.call('HSET', bucket.key, 'ticket_since', now)
+  end
+  redis.call('HSET', bucket.key, 'ticket_asked', bucket.asked)
+end
+
+-- Read a bucket and say when it has what is asked for.
+local function look(b, epoch)
+  local key, flight, a = KEYS[2 * b + 1], KEYS[2 * b + 2], 4 * b + 2
+  local limit, window, cost = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
+  local f = redis.call('HMGET', key, 'limit', 'window', 'learned', 'learned_until', 'blocked_until',
+    'ticket_at', 'ticket_since', 'ticket_asked')
+  if tonumber(f[1] or 0) ~= limit or tonumber(f[2] or 0) ~= window then
+    redis.call('HSET', key, 'limit', limit, 'window', window)
+    redis.call('SADD', KEYS[2], ARGV[a])
+    live_on(key, window)
+  end
+  if tonumber(f[4] or 0) > now then
+    limit = tonumber(f[3])
+  end
+  local bucket = {
+    key = key, flight = flight, limit = limit, window = window, cost = cost,
+    gate = math.max(now, tonumber(f[5] or 0), epoch + window),
+    ticket_at = tonumber(f[6] or 0), ticket_since = tonumber(f[7] or 0), asked = tonumber(f[8] or 0),
+  }
+  redis.call('ZREMRANGEBYSCORE', flight, '-inf', now - window)
+  bucket.missing = redis.call('ZCOUNT', flight, now + 1, '+inf') + cost - limit
+  bucket.back = bucket.missing > 0 and nth_return(flight, bucket.missing) or now
+  bucket.ready = math.max(bucket.gate, bucket.back)
+  count_callers(bucket)
+  return bucket
+end
+
+-- Take the tokens; those that are still away but back by `ready` change hands, so that nobody else waits for them.
+local function take(bucket, lease_id, ready)
+  local handed_over = math.min(bucket.missing, bucket.cost)
+  if handed_over > 0 then
+    redis.call('ZREM', bucket.flight,
+      unpack(redis.call('ZRANGEBYSCORE', bucket.flight, now + 1, '+inf', 'LIMIT', 0, handed_over)))
+  end
+  local tokens = {}
+  for i = 1, bucket.cost do
+    tokens[2 * i - 1] = ready + lease
+    tokens[2 * i] = lease_id .. ':' .. i
+  end
+  redis.call('ZADD', bucket.flight, unpack(tokens))
+  live_on(bucket.flight, ready - now + lease + bucket.window)
+end
+
+-- Return an instant of its own, at the bucket's pace, for a caller that is turned away.
+local function give_ticket(bucket)
+  local pace = math.ceil(bucket.window * bucket.cost / bucket.limit)
+  local back = bucket.back
+  if back > now + bucket.window then  -- not answered yet: its lease ends then, but the answer comes sooner
+    local sent_at = back == math.huge and now or back - lease
+    back = math.min(back, math.max(now, sent_at) + bucket.window)
+  end
+  local first = math.max(bucket.gate, back, now + pace)
+  if bucket.ticket_at <= now then
+    redis.call('HSET', bucket.key, 'ticket_since', first, 'ticket_asked', 0)
+  end
+  local at = math.max(bucket.ticket_at, first)
+  redis.call('HSET', bucket.key, 'ticket_at', at + pace)
+  live_on(bucket.key, at + pace - now)
+  return at
+end
+
+local epoch = ARGV[1] == '0' and tonumber(redis.call('GET', KEYS[1]) or nil)
+if not epoch then
+  epoch = now
+  redis.call('SET', KEYS[1], now)
+end
+
+local buckets, ready = {}, now
+for b = 1, #KEYS / 2 - 1 do
+  buckets[b] = look(b, epoch)
+  ready = math.max(ready, buckets[b].ready)
+end
+
+if ready - now <= max_wait then
+  local lease_id = string.format('%.0f-%s', ready, ARGV[2])
+  for _, bucket in ipairs(buckets) do
+    take(bucket, lease_id, ready)
+  end
+  return {1, ready - now, lease_id}
+end
+
+local retry_at = now
+for _, bucket in ipairs(buckets) do
+  if bucket.ready - now > max_wait then
+    retry_at = math.max(retry_at, give_ticket(bucket))
+  end
+end
+return {0, retry_at - now}

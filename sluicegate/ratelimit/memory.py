@@ -1,0 +1,220 @@
+"""Token buckets in one process: the same rules as in Redis, for tests and models.
+
+`bucket.py` explains the rules; the Lua files are the other implementation, and property tests hold them together.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sluicegate.domain.errors import BucketDenied
+from sluicegate.domain.outcomes import RateHeaders
+from sluicegate.ports import BucketSpec, BucketState, Clock, Grant
+from sluicegate.ratelimit.lease import (
+    LEARNED_FOR_S,
+    Observed,
+    bucket_state,
+    check_specs,
+    check_times,
+    new_nonce,
+    ready_us,
+    to_us,
+)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """What Redis keeps of a bucket; instants in microseconds."""
+
+    documented: int = 0
+    window: int = 0
+    learned: int = 0
+    learned_until: int = 0
+    blocked_until: int = 0
+    ticket_at: int = 0
+    ticket_since: int = 0
+    asked: int = 0
+    flight: dict[str, int] = field(default_factory=dict)
+
+    def limit(self, now: int) -> int:
+        return self.learned if self.learned_until > now else self.documented
+
+    def away(self, now: int) -> list[tuple[int, str]]:
+        """Return the tokens in flight, earliest to come back first."""
+        return sorted((at, token) for token, at in self.flight.items() if at > now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one caller sees of a bucket."""
+
+    bucket: _Bucket
+    limit: int
+    cost: int
+    gate: int
+    missing: int
+    back: float
+
+    @property
+    def ready(self) -> float:
+        return max(self.gate, self.back)
+
+
+class MemoryBuckets:
+    """Token buckets of one process; safe to share between its threads.
+
+    Args:
+        clock: its `monotonic` is the time of all buckets.
+        starts_full: True: the first caller finds full buckets. False: as in Redis, nothing passes until one window
+            after the first call.
+    """
+
+    def __init__(self, clock: Clock, *, starts_full: bool = False) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._buckets: dict[str, _Bucket] = {}
+        self._epoch: float | None = -math.inf if starts_full else None
+
+    def forget(self) -> None:
+        """Lose everything, as Redis does on FLUSHALL."""
+        with self._lock:
+            self._buckets.clear()
+            self._epoch = None
+
+    def acquire(self, specs: Sequence[BucketSpec], *, max_wait_s: float, lease_s: float) -> Grant:
+        """Take tokens from every bucket named, or from none; see `Buckets`."""
+        check_specs(specs)
+        check_times(max_wait_s, lease_s)
+        max_wait, lease = to_us(max_wait_s), to_us(lease_s)
+        with self._lock:
+            now = self._now()
+            if self._epoch is None:
+                self._epoch = now
+            looks = [self._look(spec, now, self._epoch) for spec in specs]
+            ready = max(look.ready for look in looks)
+            if ready - now <= max_wait:
+                lease_id = f"{int(ready)}-{new_nonce()}"
+                for look in looks:
+                    _take(look, lease_id, now, int(ready) + lease)
+                return Grant(lease_id, (int(ready) - now) / 1_000_000, tuple(specs))
+            late = [look for look in looks if look.ready - now > max_wait]
+            retry_at = max(_give_ticket(look, now, lease) for look in late)
+            raise BucketDenied(f"no token within {max_wait_s} s", retry_after_s=(retry_at - now) / 1_000_000)
+
+    def settle(self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None) -> None:
+        """Say what became of the tokens; see `Buckets`."""
+        told = Observed.of(observed)
+        ready = ready_us(grant.lease_id)
+        with self._lock:
+            now = self._now()
+            for spec in grant.specs:
+                flight = self._bucket(spec.name).flight
+                if sent:
+                    _put(flight, grant.lease_id, spec.cost, max(now, ready) + to_us(spec.window_s))
+                else:
+                    _give_back(flight, grant.lease_id, spec.cost, ready, now)
+            if sent and told.limit > 0:
+                self._learn(grant, told, now)
+
+    def block(self, spec: BucketSpec, *, for_s: float) -> None:
+        """Let nothing through a bucket for a while; see `Buckets`."""
+        with self._lock:
+            bucket = self._bucket(spec.name)
+            bucket.documented, bucket.window = spec.limit, to_us(spec.window_s)
+            bucket.blocked_until = max(bucket.blocked_until, self._now() + max(0, to_us(for_s)))
+
+    def states(self) -> list[BucketState]:
+        """Return every bucket that is known, by name."""
+        with self._lock:
+            now = self._now()
+            epoch = now if self._epoch is None else self._epoch
+            rows = []
+            for name, bucket in sorted(self._buckets.items()):
+                if bucket.documented:
+                    gate = int(max(now, epoch + bucket.window, bucket.blocked_until))
+                    rows.append(bucket_state(name, bucket.limit(now), len(bucket.away(now)), gate - now))
+            return rows
+
+    def _now(self) -> int:
+        return round(self._clock.monotonic() * 1_000_000)
+
+    def _bucket(self, name: str) -> _Bucket:
+        return self._buckets.setdefault(name, _Bucket())
+
+    def _look(self, spec: BucketSpec, now: int, epoch: float) -> _Look:
+        bucket = self._bucket(spec.name)
+        bucket.documented, bucket.window = spec.limit, to_us(spec.window_s)
+        for token in [token for token, at in bucket.flight.items() if at <= now - bucket.window]:
+            del bucket.flight[token]
+        limit, away = bucket.limit(now), bucket.away(now)
+        missing = len(away) + spec.cost - limit
+        back: float = now
+        if missing > 0:
+            back = away[missing - 1][0] if missing <= len(away) else math.inf
+        gate = int(max(now, bucket.blocked_until, epoch + bucket.window))
+        look = _Look(bucket, limit, spec.cost, gate, missing, back)
+        _count_callers(look, now)
+        return look
+
+    def _learn(self, grant: Grant, told: Observed, now: int) -> None:
+        spec = grant.specs[0]
+        bucket, believe = self._bucket(spec.name), to_us(LEARNED_FOR_S)
+        if bucket.learned != told.limit or bucket.learned_until < now + believe / 2:
+            bucket.learned, bucket.learned_until = told.limit, now + believe
+        if told.remaining >= 0:
+            explained = sum(1 for at in bucket.flight.values() if at > ready_us(grant.lease_id))
+            foreign = max(0, told.limit - told.remaining - explained)
+            _put(bucket.flight, f"~{grant.lease_id}", foreign, now + to_us(spec.window_s))
+
+
+def _count_callers(look: _Look, now: int) -> None:
+    bucket = look.bucket
+    if bucket.ticket_at <= now or bucket.ticket_since > now:
+        return
+    bucket.asked += look.cost
+    elapsed = now - bucket.ticket_since
+    if elapsed >= 2 * bucket.window:
+        due = elapsed * look.limit / bucket.window
+        if 2 * bucket.asked < due:
+            bucket.ticket_at = now + math.floor((bucket.ticket_at - now) * bucket.asked / due)
+        bucket.asked = 0
+        bucket.ticket_since = now
+
+
+def _take(look: _Look, lease_id: str, now: int, until: int) -> None:
+    flight = look.bucket.flight
+    for _, token in look.bucket.away(now)[: max(0, min(look.missing, look.cost))]:
+        del flight[token]
+    _put(flight, lease_id, look.cost, until)
+
+
+def _give_ticket(look: _Look, now: int, lease: int) -> int:
+    bucket = look.bucket
+    pace = math.ceil(bucket.window * look.cost / look.limit)
+    back = look.back
+    if back > now + bucket.window:
+        sent_at = now if back == math.inf else back - lease
+        back = min(back, max(now, sent_at) + bucket.window)
+    first = int(max(look.gate, back, now + pace))
+    if bucket.ticket_at <= now:
+        bucket.ticket_since, bucket.asked = first, 0
+    at = max(bucket.ticket_at, first)
+    bucket.ticket_at = at + pace
+    return at
+
+
+def _put(flight: dict[str, int], owner: str, count: int, at: int) -> None:
+    for i in range(1, count + 1):
+        flight[f"{owner}:{i}"] = at
+
+
+def _give_back(flight: dict[str, int], lease_id: str, count: int, ready: int, now: int) -> None:
+    for i in range(1, count + 1):
+        token = f"{lease_id}:{i}"
+        if ready <= now:
+            flight.pop(token, None)
+        elif token in flight:
+            flight[token] = ready
