@@ -22,7 +22,7 @@ from sluicegate.domain.orders import (
     OrderRequest,
     Receipt,
 )
-from sluicegate.domain.outcomes import Outcome, RateHeaders
+from sluicegate.domain.outcomes import Outcome, RateHeaders, Refused
 from sluicegate.domain.records import (
     AccountRecord,
     Change,
@@ -510,13 +510,13 @@ class Quotas(Protocol):
 
 
 class CodeBook(Protocol):
-    """What the exchange's codes mean for an order that is proved absent."""
+    """What the exchange's codes mean."""
 
     def burial(self, code: str) -> tuple[str, str, str] | None:
         """Return dead-letter reason, cause and fix of a code after which sending again is pointless, or None."""
 
-    def halting(self, code: str) -> tuple[str, str] | None:
-        """Return cause and fix of a code that halts an account, or None."""
+    def refusal(self, code: str, message: str) -> Refused:
+        """Return a refused query as an outcome, with action, cause and fix."""
 
 
 # --- messages, pages, metrics ---------------------------------------------------------------------------------
@@ -525,12 +525,11 @@ class CodeBook(Protocol):
 class Publisher(Protocol):
     """Celery messages: hints that carry an order id and nothing else."""
 
-    def publish_orders(self, orders: Sequence[Order | Receipt], *, described: Mapping[str, str]) -> None:
+    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
         """Tell workers that orders are due.
 
         Args:
-            orders: with their ids.
-            described: one line a order id, shown by Flower.
+            described: order ids, each with one line that Flower shows.
 
         Raises:
             BrokerUnavailable: perhaps published, perhaps not; the scheduler publishes them later.

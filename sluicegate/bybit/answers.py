@@ -161,6 +161,11 @@ class AnswerReader:
         return NeverSent(code, self.redact(error), row.action, row.cause, row.fix)
 
 
+def must_be_obeyed(error: Refused | NeverSent | InDoubt) -> bool:
+    """Tell whether a failed query carries a code to act on, rather than the lack of an answer."""
+    return isinstance(error, Refused) or (isinstance(error, NeverSent) and error.action is Action.HALT_ACCOUNT)
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Walk the chain of an exception: arguments, `reason`, causes."""
     seen: set[int] = set()

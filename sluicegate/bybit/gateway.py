@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from sluicegate.bybit.answers import AnswerReader, Reply, UnreadableAnswer, read_reply
+from sluicegate.bybit.answers import AnswerReader, Reply, UnreadableAnswer, must_be_obeyed, read_reply
 from sluicegate.bybit.clock import OffsetClock
 from sluicegate.bybit.session import SessionPool
 from sluicegate.config import ExchangeSettings
@@ -224,9 +224,9 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - the boundary to the exchange: every failure is an outcome
             outcome = self._reader.read_error(error, is_write=False)
             self._report(path, parameters, outcome, time.perf_counter() - started)
-            if isinstance(outcome, InDoubt | NeverSent):
-                raise ExchangeUnavailable(f"{path}: {outcome.code}: {outcome.message}") from None
-            raise OrderRejected(f"{path}: {outcome.message}", ret_code=outcome.code) from None
+            if must_be_obeyed(outcome):
+                raise OrderRejected(f"{path}: {outcome.message}", ret_code=outcome.code) from None
+            raise ExchangeUnavailable(f"{path}: {outcome.code}: {outcome.message}") from None
         if reply.time_ms is not None:
             self._clock.observe(sent_at, self._clock.now(), reply.time_ms)
         self._report(path, parameters, Acknowledged(""), time.perf_counter() - started)

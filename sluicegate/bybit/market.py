@@ -12,7 +12,7 @@ from typing import Any
 import redis
 import structlog
 
-from sluicegate.bybit.answers import AnswerReader, Reply, read_reply
+from sluicegate.bybit.answers import AnswerReader, Reply, must_be_obeyed, read_reply
 from sluicegate.bybit.clock import OffsetClock
 from sluicegate.bybit.instruments import from_cache, read_instrument, to_cache
 from sluicegate.bybit.session import SessionPool
@@ -20,7 +20,6 @@ from sluicegate.domain.errors import BucketDenied, ExchangeUnavailable, OrderRej
 from sluicegate.domain.instruments import InstrumentRules
 from sluicegate.domain.numbers import parse_decimal
 from sluicegate.domain.orders import Category
-from sluicegate.domain.outcomes import Refused
 from sluicegate.ports import Buckets, BucketSpec, Clock, Observer
 
 log = structlog.get_logger(__name__)
@@ -123,7 +122,7 @@ class BybitMarket:
         except OrderRejected as e:
             if e.ret_code == "10001":  # this is how the exchange says that it has no such symbol
                 return None
-            raise ExchangeUnavailable(str(e)) from e
+            raise
         self._store(category, found)
         return next((rules for rules in found if rules.symbol == symbol), None)
 
@@ -187,10 +186,7 @@ class BybitMarket:
 
     def _fetch_price(self, category: Category, symbol: str) -> Decimal:
         parameters = {"category": category.value, "symbol": symbol}
-        try:
-            rows = self._query("/v5/market/tickers", "get_tickers", parameters).result.get("list")
-        except OrderRejected as e:
-            raise ExchangeUnavailable(str(e)) from e
+        rows = self._query("/v5/market/tickers", "get_tickers", parameters).result.get("list")
         for row in rows if isinstance(rows, list) else []:
             for field in ("lastPrice", "markPrice"):  # an option that never traded has a mark price only
                 try:
@@ -237,7 +233,7 @@ class BybitMarket:
         if error is not None:
             what = {name: str(parameters[name]) for name in ("category", "symbol") if name in parameters}
             log.warning("exchange_call_failed", endpoint=path, ret_code=code, ret_msg=error.message, **what)
-            if isinstance(error, Refused):
+            if must_be_obeyed(error):
                 raise OrderRejected(f"{path}: {error.message}", ret_code=code)
             raise ExchangeUnavailable(f"{path}: {code}: {error.message}")
         if reply.time_ms is not None:

@@ -109,7 +109,10 @@ class Executor:
         except ConfigurationError as e:
             return self._misconfigured(order, e)
         except OrderRejected as e:
-            return self.performer.key_refused(order, e)
+            standing = self.halts.obey(order.account, e)
+            if standing is not None:
+                return self.performer.hold(order, standing)
+            return self._defer(order, self._jittered(OUTAGE_WAIT_S), f"refused {e.ret_code}")
 
     def _send(self, order: Order, account: Account, prepared: OrderRequest) -> str:
         with self.valve.open(order.account, CREATE, order.category, max_wait_s=self.max_wait_s) as passage:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
+from sluicegate.domain.errors import OrderRejected
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
+from sluicegate.domain.outcomes import Action
 from sluicegate.domain.records import Halt, Severity, account_scope, egress_scope
-from sluicegate.ports import Buckets, Clock, Ledger, OrderFilter, Quotas
+from sluicegate.ports import Buckets, Clock, CodeBook, Ledger, OrderFilter, Quotas
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +30,10 @@ class Halts:
     ledger: Ledger
     buckets: Buckets
     quotas: Quotas
+    codes: CodeBook
     clock: Clock
     egress: str
+    ip_halt_s: float = 600.0
 
     def on(self, account: str) -> Halt | None:
         """Return the halt that stops an account now, or None; the longest one if there are two."""
@@ -70,6 +74,31 @@ class Halts:
             fix=fix,
             at=now,
         )
+
+    def obey(self, account: str, refused: OrderRejected) -> Halt | None:
+        """Halt what a refused query says must halt.
+
+        Args:
+            account: whose query it was.
+            refused: with the code.
+
+        Returns:
+            The halt that stops the account now; None when the code does not call for one.
+        """
+        refusal = self.codes.refusal(refused.ret_code, str(refused))
+        said = {
+            "code": refusal.code,
+            "message": refusal.message,
+            "cause": refusal.cause,
+            "fix": refusal.fix,
+        }
+        if refusal.action is Action.HALT_ACCOUNT:
+            self.halt_account(account, **said)
+        elif refusal.action is Action.HALT_IP:
+            self.halt_egress(until=self.clock.now() + timedelta(seconds=self.ip_halt_s), **said)
+        else:
+            return None
+        return self.on(account)
 
     def lift_expired(self) -> list[Halt]:
         """Remove halts whose time is over and close their incidents."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable, OrderRejected
+from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable
 from sluicegate.domain.lifecycle import END_STATES, Event
 from sluicegate.domain.orders import Order
 from sluicegate.domain.outcomes import NeverSent, Refused, outcome_code
@@ -29,7 +29,7 @@ from sluicegate.domain.policy import (
     decide,
 )
 from sluicegate.domain.records import DeadLetter, Halt, Severity
-from sluicegate.ports import Accounts, Answer, Clock, CodeBook, Ledger, Observer, Patch
+from sluicegate.ports import Accounts, Answer, Clock, Ledger, Observer, Patch
 from sluicegate.services.halts import Halts
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,6 @@ class Performer:
     ledger: Ledger
     accounts: Accounts
     halts: Halts
-    codes: CodeBook
     clock: Clock
     observer: Observer
     backoff: Backoff
@@ -142,8 +141,9 @@ class Performer:
                 f"clock:{order.account}",
                 severity=Severity.WARNING,
                 title=f"The exchange refuses our timestamps for {order.account}: {code}",
-                detail=f"Order {order.order_id} was refused {order.attempts} times although the clock was measured.",
-                fix="Check NTP on the worker hosts (chronyc tracking) and the network's delay against recv_window_ms.",
+                detail=f"Order {order.order_id} was refused {order.attempts} times; the clock was measured anew.",
+                fix="Check NTP on the worker hosts (chronyc tracking), and the network's delay against "
+                "recv_window_ms.",
                 at=self.clock.now(),
             )
 
@@ -189,20 +189,6 @@ class Performer:
             return self._move(order, Event.PARKED, {"wake_at": order.deadline_at}, detail)
         due_at = halt.until + timedelta(seconds=self.rng() * 5)
         return self._move(order, Event.DEFERRED, {"due_at": due_at, "wake_at": due_at}, detail)
-
-    def key_refused(self, order: Order, error: OrderRejected) -> str:
-        """Act on a key that the exchange refused before anything was sent."""
-        account = order.account
-        halting = self.codes.halting(error.ret_code)
-        if halting is None:
-            due_at = self.clock.now() + timedelta(seconds=1 + self.rng())
-            detail = {"why": str(error), "code": error.ret_code}
-            return self._move(order, Event.DEFERRED, {"due_at": due_at, "wake_at": due_at}, detail)
-        cause, fix = halting
-        self.halts.halt_account(account, code=error.ret_code, message=str(error), cause=cause, fix=fix)
-        detail = {"why": f"halted: {error.ret_code}", "code": error.ret_code, "message": str(error)}
-        patch: Patch = {"wake_at": order.deadline_at, "last_code": error.ret_code, "last_message": str(error)}
-        return self._move(order, Event.PARKED, patch, detail)
 
     def report_configuration(self, account: str, error: ConfigurationError) -> None:
         """Open an incident about an account that this host cannot serve."""

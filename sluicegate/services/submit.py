@@ -83,21 +83,21 @@ class Submitter:
         wake_at = now + timedelta(seconds=self.republish_s) if may_publish else now
         results = self.ledger.accept(orders, wake_at=wake_at)
         fresh = [
-            (order, receipt)
+            order
             for order, receipt in zip(orders, results, strict=True)
             if isinstance(receipt, Receipt) and receipt.is_new
         ]
-        for order, _receipt in fresh:
+        for order in fresh:
             self.observer.moved(order.request.account, "accepted")
-        due = [(order, receipt) for order, receipt in fresh if order.due_at <= now]
+        due = [order for order in fresh if order.due_at <= now]
         if may_publish and due:
             self._publish(due)
         return results
 
-    def _publish(self, due: Sequence[tuple[NewOrder, Receipt]]) -> None:
-        described = {order.order_id: describe(order.request) for order, _receipt in due}
+    def _publish(self, due: Sequence[NewOrder]) -> None:
+        described = {order.order_id: describe(order.request) for order in due}
         try:
-            self.publisher.publish_orders([receipt for _order, receipt in due], described=described)
+            self.publisher.publish_orders(described)
         except BrokerUnavailable as e:
             log.warning("publish_failed", orders=len(due), error=str(e), then="the scheduler publishes them")
 

@@ -1,0 +1,281 @@
+"""Changes: amend and cancel requests of an order, against time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from ulid import ULID
+
+from sluicegate.domain import instruments
+from sluicegate.domain.errors import (
+    BrokerUnavailable,
+    BucketDenied,
+    BucketUnavailable,
+    ConfigurationError,
+    ExchangeUnavailable,
+    OrderDenied,
+    OrderRejected,
+    TooLate,
+)
+from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, UNSENT_STATES, Event
+from sluicegate.domain.orders import AmendRequest, ChangeKind, Order, OrderId, parse_amend
+from sluicegate.domain.outcomes import Acknowledged, Action, InDoubt, NeverSent, Refused, outcome_code
+from sluicegate.domain.policy import Backoff, Rng, Situation, retry_instant
+from sluicegate.domain.records import Change, ChangeState
+from sluicegate.ports import Account, Accounts, Answer, ChangePatch, Clock, Ledger, Observer, Publisher
+from sluicegate.services.halts import Halts
+from sluicegate.services.valve import Valve
+
+log = structlog.get_logger(__name__)
+
+AMEND, CANCEL = "/v5/order/amend", "/v5/order/cancel"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Takes requests to amend or cancel, and carries them out.
+
+    An order that was not sent yet is changed in the ledger at once. One that is on its way or in doubt is changed
+    when it is known to be on the exchange. Changes of one order keep their order; a cancel overtakes the amends
+    that wait before it.
+    """
+
+    ledger: Ledger
+    accounts: Accounts
+    valve: Valve
+    halts: Halts
+    publisher: Publisher
+    clock: Clock
+    observer: Observer
+    backoff: Backoff
+    max_wait_s: float
+    lease_s: float
+    rng: Rng = random.random
+
+    # --- asking -----------------------------------------------------------------------------------------------
+
+    def cancel(self, order_id: OrderId) -> Change | None:
+        """Ask for an order to be cancelled.
+
+        Returns:
+            The request; None when the order was cancelled at once because it was never sent.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            TooLate: it has come to its end.
+        """
+        return self._ask(order_id, ChangeKind.CANCEL, {})
+
+    def amend(self, order_id: OrderId, amend: AmendRequest) -> Change | None:
+        """Ask for an order to be amended; what `amend` leaves out stays.
+
+        Returns:
+            The request; None when the order was amended at once because it was not sent yet.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            TooLate: it has come to its end.
+        """
+        return self._ask(order_id, ChangeKind.AMEND, amend.to_json())
+
+    def _ask(self, order_id: OrderId, kind: ChangeKind, fields: Mapping[str, Any]) -> Change | None:
+        for _try in range(10):
+            order = self.ledger.get(order_id)
+            if order.state in END_STATES:
+                raise TooLate(f"order {order_id} is {order.state}; it cannot be changed", state=order.state.value)
+            if order.state not in UNSENT_STATES:
+                return self._store(order, kind, fields)
+            if self._change_unsent(order, kind, fields):
+                return None
+        return self._store(order, kind, fields)
+
+    def _change_unsent(self, order: Order, kind: ChangeKind, fields: Mapping[str, Any]) -> bool:
+        if kind is ChangeKind.CANCEL:
+            detail = {"why": "cancelled before it was sent"}
+            moved = self.ledger.transition(order, Event.CANCELLED_UNSENT, {}, detail)
+            if moved is not None:
+                self.observer.moved(order.account, moved.state.value)
+            return moved is not None
+        amend = parse_amend(dict(fields))
+        changed = order.request.model_copy(update={name: getattr(amend, name) for name in amend.model_fields_set})
+        return self.ledger.transition(order, Event.AMENDED_UNSENT, {"request": changed}, dict(fields)) is not None
+
+    def _store(self, order: Order, kind: ChangeKind, fields: Mapping[str, Any]) -> Change:
+        now = self.clock.now()
+        change = self.ledger.add_change(
+            Change(
+                change_id=str(ULID()),
+                order_id=order.order_id,
+                sequence=0,
+                kind=kind,
+                fields=dict(fields),
+                state=ChangeState.PENDING,
+                version=0,
+                created_at=now,
+                wake_at=now + timedelta(seconds=1),
+            )
+        )
+        try:
+            self.publisher.publish_change(order.order_id, f"{kind} {order.describe()}")
+        except BrokerUnavailable as e:
+            log.warning("publish_failed", order_id=order.order_id, error=str(e), then="the scheduler publishes it")
+        return change
+
+    # --- carrying out -----------------------------------------------------------------------------------------
+
+    def carry_out(self, order_id: OrderId) -> str:
+        """Carry out the next open change of an order.
+
+        Args:
+            order_id: from the message, which is a hint.
+
+        Returns:
+            A word for the log.
+        """
+        waiting = self.ledger.open_changes(order_id)
+        if not waiting:
+            return "nothing to do"
+        change = self._next(waiting)
+        if change.state is ChangeState.SUBMITTING and change.wake_at is not None:
+            if change.wake_at > self.clock.now():
+                return "being sent"
+        order = self.ledger.get(order_id)
+        if order.state in END_STATES:
+            return self._settle(change, ChangeState.VOID, f"the order is {order.state}")
+        if order.state in UNSENT_STATES:
+            done = self._change_unsent(order, change.kind, change.fields)
+            return self._settle(change, ChangeState.DONE, "changed before it was sent") if done else "later"
+        if order.state not in ON_EXCHANGE_STATES:
+            return f"the order is {order.state}; the change follows"
+        return self._try_send(order, change)
+
+    def _next(self, waiting: list[Change]) -> Change:
+        """Return the oldest change; a cancel makes the amends that wait before it pointless."""
+        cancel = next((change for change in waiting if change.kind is ChangeKind.CANCEL), None)
+        if cancel is None:
+            return waiting[0]
+        for change in waiting:
+            if change.kind is ChangeKind.AMEND and change.state is ChangeState.PENDING:
+                self._settle(change, ChangeState.VOID, "overtaken by a cancel")
+        in_flight = [change for change in waiting if change.state is ChangeState.SUBMITTING]
+        return in_flight[0] if in_flight else cancel
+
+    def _try_send(self, order: Order, change: Change) -> str:
+        halt = self.halts.on(order.account)
+        if halt is not None:
+            return self._postpone(change, 5.0, f"halted: {halt.code}")
+        try:
+            account = self.accounts.get(order.account)
+            wanted = self._wanted(order, change, account)
+            return self._send(order, change, account, wanted)
+        except OrderDenied as denial:
+            return self._settle(change, ChangeState.REFUSED, f"{denial} {denial.fix}", code=denial.reason)
+        except BucketDenied as e:
+            return self._postpone(change, e.retry_after_s, "quota")
+        except (BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
+            return self._postpone(change, 1 + self.rng(), str(e))
+        except OrderRejected as e:
+            self.halts.obey(order.account, e)
+            return self._postpone(change, 1 + self.rng(), str(e))
+
+    def _wanted(self, order: Order, change: Change, account: Account) -> Mapping[str, str]:
+        """Return the values of an amend, fitted to the instrument; none for a cancel."""
+        if change.kind is ChangeKind.CANCEL:
+            return {}
+        amend = parse_amend(dict(change.fields))
+        rules = account.market.rules(order.category, order.symbol)
+        if rules is None:
+            raise OrderDenied(f"{order.symbol} is not listed", reason="unknown_symbol", fix="Cancel the order.")
+        fitted = instruments.fit_amend(amend, order.request, rules)
+        if amend.qty is not None and amend.qty <= order.cum_exec_qty:
+            raise OrderDenied(
+                f"qty {amend.qty} is not above the {order.cum_exec_qty} already filled.",
+                reason="quantity_out_of_bounds",
+                fix="Cancel the rest instead.",
+            )
+        as_json = fitted.to_json()
+        return {name: as_json[name] for name in amend.model_fields_set if name in as_json}
+
+    def _send(self, order: Order, change: Change, account: Account, wanted: Mapping[str, str]) -> str:
+        is_cancel = change.kind is ChangeKind.CANCEL
+        path = CANCEL if is_cancel else AMEND
+        with self.valve.open(order.account, path, order.category, max_wait_s=self.max_wait_s) as passage:
+            lease_until = self.clock.now() + timedelta(seconds=self.lease_s)
+            patch: ChangePatch = {"attempts": change.attempts + 1, "wake_at": lease_until}
+            claimed = self.ledger.move_change(change, ChangeState.SUBMITTING, patch, {})
+            if claimed is None:
+                return "someone else was faster"
+            if is_cancel:
+                answer = account.exchange.cancel(order, sign_before=lease_until)
+            else:
+                answer = account.exchange.amend(order, wanted, sign_before=lease_until)
+            passage.report(answer.outcome)
+        return self._conclude(order, claimed, answer, wanted)
+
+    def _conclude(self, order: Order, change: Change, answer: Answer, wanted: Mapping[str, str]) -> str:
+        now = self.clock.now()
+        outcome = answer.outcome
+        code = outcome_code(outcome)
+        match outcome:
+            case Acknowledged():
+                self._settle(change, ChangeState.DONE, "acknowledged", code=code)
+                if change.kind is ChangeKind.AMEND:
+                    self._write_amended(order, wanted)
+                self.ledger.wake(order.order_id, now + timedelta(seconds=0.3))
+                return "done"
+            case Refused(action=Action.HALT_ACCOUNT | Action.HALT_IP):
+                self.halts.obey(order.account, OrderRejected(outcome.message, ret_code=code))
+                return self._postpone(change, 1.0, f"halted: {code}", code=code)
+            case Refused(action=Action.BACK_OFF | Action.RETRY_SOON | Action.RESYNC_CLOCK) | NeverSent():
+                return self._retry(order, change, outcome)
+            case InDoubt(is_about_order=False):
+                # sent again only after the horizon: a late first copy must not overtake a later change
+                self.ledger.wake(order.order_id, now)
+                wait_s = self.accounts.get(order.account).reach_ms / 1000
+                return self._postpone(change, wait_s, f"in doubt: {code}", code=code)
+            case _:
+                self.ledger.wake(order.order_id, now)  # one look at the order, never a loop
+                return self._settle(change, ChangeState.REFUSED, outcome.message, code=code)
+
+    def _retry(self, order: Order, change: Change, outcome: Refused | NeverSent) -> str:
+        if outcome.action is Action.RESYNC_CLOCK:
+            try:
+                self.accounts.resync_clock(order.account)
+            except ExchangeUnavailable as e:
+                log.warning("clock_not_measured", account=order.account, error=str(e))
+        if change.attempts >= self.backoff.max_attempts:
+            return self._settle(change, ChangeState.REFUSED, outcome.message, code=outcome.code)
+        now = self.clock.now()
+        due_at = retry_instant(Situation(now, change.attempts), self.backoff, self.rng)
+        wait_s = 1.0 if due_at is None else (due_at - now).total_seconds()
+        self.observer.retried(outcome.code)
+        return self._postpone(change, wait_s, outcome.message, code=outcome.code)
+
+    def _write_amended(self, order: Order, wanted: Mapping[str, str]) -> None:
+        current = order
+        amend = parse_amend(dict(wanted))
+        update = {name: getattr(amend, name) for name in amend.model_fields_set}
+        for _try in range(5):
+            if current.state not in ON_EXCHANGE_STATES:
+                self.ledger.note(order.order_id, "amended", dict(wanted))
+                return
+            changed = current.request.model_copy(update=update)
+            if self.ledger.transition(current, Event.AMENDED, {"request": changed}, dict(wanted)) is not None:
+                return
+            current = self.ledger.get(order.order_id)
+
+    def _postpone(self, change: Change, wait_s: float, why: str, *, code: str = "") -> str:
+        wake_at = self.clock.now() + timedelta(seconds=max(wait_s, 0.05))
+        patch: ChangePatch = {"wake_at": wake_at, "last_code": code, "last_message": why}
+        self.ledger.move_change(change, ChangeState.PENDING, patch, {"why": why, "code": code})
+        return why
+
+    def _settle(self, change: Change, state: ChangeState, why: str, *, code: str = "") -> str:
+        patch: ChangePatch = {"wake_at": None, "last_code": code, "last_message": why}
+        self.ledger.move_change(change, state, patch, {"why": why, "code": code})
+        return state.value

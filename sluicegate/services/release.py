@@ -1,0 +1,152 @@
+"""Release: what the scheduler does with everything whose time has come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from sluicegate.domain.errors import BrokerUnavailable
+from sluicegate.domain.lifecycle import Event, State
+from sluicegate.domain.orders import Order
+from sluicegate.domain.records import Halt
+from sluicegate.ports import Clock, Ledger, Observer, Publisher
+from sluicegate.services.halts import Halts
+from sluicegate.services.perform import Performer
+from sluicegate.services.submit import FULL_QUEUE, describe
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+LOOK_SNOOZE = timedelta(seconds=20)
+CHANGE_SNOOZE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Releaser:
+    """Wakes orders: publishes what is due, takes over lapsed leases, has orders looked at.
+
+    Every order carries the instant at which someone must look at it next (`wake_at`), whatever its state; this is
+    the one who looks. Taking an order lets it sleep for a while, so that two schedulers share the work and one that
+    dies loses nothing.
+
+    Args:
+        republish_s: an order that nobody claimed within it is published again.
+    """
+
+    ledger: Ledger
+    publisher: Publisher
+    halts: Halts
+    performer: Performer
+    clock: Clock
+    observer: Observer
+    republish_s: float
+
+    def release(self) -> dict[str, int]:
+        """Do one round.
+
+        Returns:
+            How many orders were published, taken over, looked at, expired; for the log.
+        """
+        for halt in self.halts.lift_expired():
+            log.info("halt_over", scope=halt.scope)
+        return {
+            "taken_over": self._take_over(),
+            "published": self._publish_due(),
+            "looks": self._publish_looks(),
+            "changes": self._publish_changes(),
+            "expired": self._expire_parked(),
+        }
+
+    def _publish_due(self) -> int:
+        now = self.clock.now()
+        room = FULL_QUEUE - self._backlog()
+        if room <= 0:
+            return 0
+        snooze = timedelta(seconds=self.republish_s)
+        taken = self.ledger.take_due(now, states=[State.ACCEPTED], limit=min(BATCH, room), snooze=snooze)
+        stopped: dict[str, Halt | None] = {}
+        due: list[Order] = []
+        for order in taken:
+            if order.deadline_at is not None and order.deadline_at <= now:
+                self._expire(order, "its deadline passed before it was sent")
+                continue
+            if order.account not in stopped:
+                stopped[order.account] = self.halts.on(order.account)
+            halt = stopped[order.account]
+            if halt is not None:
+                self.performer.hold(order, halt)
+                continue
+            due.append(order)
+        return self._publish(due)
+
+    def _publish(self, due: Sequence[Order]) -> int:
+        if not due:
+            return 0
+        try:
+            self.publisher.publish_orders({order.order_id: describe(order.request) for order in due})
+        except BrokerUnavailable as e:
+            log.warning("publish_failed", orders=len(due), error=str(e), then="published again later")
+            self._wake_again(due, self.clock.now())
+            return 0
+        return len(due)
+
+    def _wake_again(self, orders: Sequence[Order], now: datetime) -> None:
+        for order in orders:
+            self.ledger.wake(order.order_id, now + timedelta(seconds=1))
+
+    def _take_over(self) -> int:
+        """Take orders whose claimant let its lease run out: they may have been sent."""
+        now = self.clock.now()
+        lapsed = self.ledger.take_due(now, states=[State.SUBMITTING], limit=BATCH, snooze=timedelta(seconds=5))
+        for order in lapsed:
+            detail = {"code": "lease_lost", "why": "its worker died or hangs"}
+            patch_now = self.clock.now()
+            moved = self.ledger.transition(
+                order, Event.DOUBTED, {"wake_at": patch_now, "last_code": "lease_lost"}, detail
+            )
+            if moved is not None:
+                log.warning("lease_lost", order_id=order.order_id, account=order.account)
+                self.observer.moved(order.account, moved.state.value)
+        return len(lapsed)
+
+    def _publish_looks(self) -> int:
+        states = [State.IN_DOUBT, State.LIVE, State.PARTIALLY_FILLED]
+        taken = self.ledger.take_due(self.clock.now(), states=states, limit=200, snooze=LOOK_SNOOZE)
+        try:
+            for order in taken:
+                self.publisher.publish_look(order.order_id, f"{order.state} {order.describe()}")
+        except BrokerUnavailable as e:
+            log.warning("publish_failed", looks=len(taken), error=str(e), then="published again later")
+        return len(taken)
+
+    def _publish_changes(self) -> int:
+        taken = self.ledger.take_due_changes(self.clock.now(), limit=BATCH, snooze=CHANGE_SNOOZE)
+        try:
+            for change in taken:
+                self.publisher.publish_change(change.order_id, f"{change.kind} {change.order_id}")
+        except BrokerUnavailable as e:
+            log.warning("publish_failed", changes=len(taken), error=str(e), then="published again later")
+        return len(taken)
+
+    def _expire_parked(self) -> int:
+        now = self.clock.now()
+        taken = self.ledger.take_due(now, states=[State.PARKED], limit=BATCH, snooze=timedelta(seconds=60))
+        over = [order for order in taken if order.deadline_at is not None and order.deadline_at <= now]
+        for order in over:
+            self._expire(order, "its deadline passed while the account was halted")
+        return len(over)
+
+    def _expire(self, order: Order, why: str) -> None:
+        moved = self.ledger.transition(order, Event.EXPIRED, {}, {"why": why})
+        if moved is not None:
+            self.observer.moved(order.account, moved.state.value)
+
+    def _backlog(self) -> int:
+        try:
+            return self.publisher.backlog()
+        except BrokerUnavailable as e:
+            log.warning("broker_unavailable", error=str(e))
+            return FULL_QUEUE
