@@ -1,0 +1,138 @@
+"""Taking orders in: stored once per producer's id, however often they are handed over."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from sluicegate.domain.errors import LedgerConflict
+from sluicegate.domain.lifecycle import State
+from sluicegate.domain.orders import NewOrder, OrderId, OrderLinkId, Receipt
+from sluicegate.ledger.rows import from_new_order
+from sluicegate.ledger.store import Store
+from sluicegate.ledger.tables import ONE_ORDER_A_CLIENT_ID, ORDER_EVENTS, ORDERS
+
+_Key = tuple[str, str]
+_LOOKUP_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    order: NewOrder
+    fingerprint: str
+
+    @property
+    def key(self) -> _Key:
+        return self.order.request.account, self.order.client_order_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """The order that holds a key."""
+
+    order_id: OrderId
+    link_id: OrderLinkId
+    state: State
+    fingerprint: str
+
+
+class Acceptance(Store):
+    """Stores new orders."""
+
+    def accept(self, orders: Sequence[NewOrder], *, wake_at: datetime) -> list[Receipt | LedgerConflict]:
+        """Store new orders, each with its first event, in one transaction; see the port.
+
+        When this raises `LedgerUnavailable` the commit may have happened all the same: hand over the same
+        `NewOrder`s again, they are not stored twice.
+        """
+        candidates = [_Candidate(order, order.request.fingerprint()) for order in orders]
+        if not candidates:
+            return []
+        return self._write_against(ONE_ORDER_A_CLIENT_ID, lambda c: self._accept(c, candidates, wake_at))
+
+    def _accept(
+        self, connection: Connection, candidates: Sequence[_Candidate], wake_at: datetime
+    ) -> list[Receipt | LedgerConflict]:
+        holders = _holders(connection, candidates)
+        fresh: dict[_Key, _Candidate] = {}
+        for candidate in candidates:
+            if candidate.key not in holders:
+                fresh.setdefault(candidate.key, candidate)
+        self._insert(connection, fresh, wake_at)
+        holders.update((key, _first_holder(candidate)) for key, candidate in fresh.items())
+        return [_answer(c, holders[c.key], is_new=fresh.get(c.key) is c) for c in candidates]
+
+    def _insert(self, connection: Connection, fresh: Mapping[_Key, _Candidate], wake_at: datetime) -> None:
+        if not fresh:
+            return
+        # In the order of the keys: two calls that share some wait for each other, and never in a circle.
+        ordered = [fresh[key] for key in sorted(fresh)]
+        rows = [_row(candidate, wake_at) for candidate in ordered]
+        connection.execute(insert(ORDERS).inline(), rows)
+        connection.execute(insert(ORDER_EVENTS).inline(), [self._first_event(row) for row in rows])
+
+    def _first_event(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        detail = {"request": row["request"]}
+        if row["replay_of"] is not None:
+            detail["replay_of"] = row["replay_of"]
+        return {
+            "order_id": row["order_id"],
+            "version": row["version"],
+            "at": row["created_at"],
+            "event": "accepted",
+            "from_state": "",
+            "to_state": row["state"],
+            "actor": self._actor,
+            "detail": detail,
+        }
+
+
+def _row(candidate: _Candidate, wake_at: datetime) -> dict[str, Any]:
+    row = from_new_order(candidate.order, candidate.fingerprint)
+    row["wake_at"] = max(wake_at, row["due_at"])
+    return row
+
+
+def _holders(connection: Connection, candidates: Iterable[_Candidate]) -> dict[_Key, _Holder]:
+    """Return who holds the candidates' keys in the database."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for account, client_order_id in dict.fromkeys(candidate.key for candidate in candidates):
+        ids[account].append(client_order_id)
+    o = ORDERS.c
+    wanted = select(o.client_order_id, o.order_id, o.link_id, o.state, o.fingerprint)
+    holders: dict[_Key, _Holder] = {}
+    for account, client_order_ids in ids.items():
+        for start in range(0, len(client_order_ids), _LOOKUP_SIZE):
+            some = client_order_ids[start : start + _LOOKUP_SIZE]
+            for row in connection.execute(wanted.where(o.account == account, o.client_order_id.in_(some))):
+                holders[account, row.client_order_id] = _Holder(
+                    OrderId(row.order_id), OrderLinkId(row.link_id), State(row.state), row.fingerprint
+                )
+    return holders
+
+
+def _first_holder(candidate: _Candidate) -> _Holder:
+    return _Holder(candidate.order.order_id, candidate.order.link_id, State.ACCEPTED, candidate.fingerprint)
+
+
+def _answer(candidate: _Candidate, holder: _Holder, *, is_new: bool) -> Receipt | LedgerConflict:
+    account, client_order_id = candidate.key
+    if holder.fingerprint != candidate.fingerprint:
+        text = (
+            f"client_order_id {client_order_id!r} of account {account!r} belongs to order {holder.order_id}, "
+            "which has other content; use a new client_order_id, or send the same content"
+        )
+        return LedgerConflict(text, order_id=holder.order_id)
+    return Receipt(
+        order_id=holder.order_id,
+        order_link_id=holder.link_id,
+        account=account,
+        client_order_id=client_order_id,
+        state=holder.state,
+        is_new=is_new,
+    )

@@ -1,0 +1,109 @@
+"""Handing out what is due, each thing to one scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import CTE, Connection, Integer, Select, Subquery, bindparam, select, union_all, update
+
+from sluicegate.domain.lifecycle import State
+from sluicegate.domain.orders import Order
+from sluicegate.domain.records import Change
+from sluicegate.ledger.rows import to_change, to_order
+from sluicegate.ledger.store import Store
+from sluicegate.ledger.tables import ORDER_CHANGES, ORDERS
+
+_PRIORITIES = range(9, -1, -1)
+_IDS_A_STATEMENT = 500
+
+
+class Schedule(Store):
+    """Takes due orders and due changes."""
+
+    def take_due(self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta) -> list[Order]:
+        """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; see the port."""
+        if not states or limit < 1:
+            return []
+        wanted = {"now": now, "limit": limit}
+        with self._writing() as connection:
+            if self._is_sqlite:
+                return _take_alone(connection, frozenset(states), wanted, now + snooze)
+            return _take_beside_others(connection, frozenset(states), wanted, now + snooze)
+
+    def take_due_changes(self, now: datetime, *, limit: int, snooze: timedelta) -> list[Change]:
+        """Take open changes whose `wake_at` has come, as `take_due` does orders; oldest first."""
+        c = ORDER_CHANGES.c
+        due = (
+            select(ORDER_CHANGES)
+            .where(c.wake_at <= now)
+            .order_by(c.created_at, c.order_id, c.sequence)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        until = now + snooze
+        with self._writing() as connection:
+            changes = [to_change(row) for row in connection.execute(due)]
+            for some in _batches([change.change_id for change in changes]):
+                connection.execute(update(ORDER_CHANGES).where(c.change_id.in_(some)).values(wake_at=until))
+        return [replace(change, wake_at=until) for change in changes]
+
+
+def _take_alone(
+    connection: Connection, states: frozenset[State], wanted: dict[str, Any], until: datetime
+) -> list[Order]:
+    """Take orders on SQLite, where the transaction keeps every other writer out."""
+    due = _due(states, is_shared=False).subquery()
+    query = select(ORDERS).join(due, ORDERS.c.order_id == due.c.order_id)
+    ordered = query.order_by(due.c.priority.desc(), due.c.wake_at, due.c.order_id)
+    orders = [to_order(row) for row in connection.execute(ordered, wanted)]
+    for some in _batches([order.order_id for order in orders]):
+        connection.execute(update(ORDERS).where(ORDERS.c.order_id.in_(some)).values(wake_at=until))
+    return [replace(order, wake_at=until) for order in orders]
+
+
+def _take_beside_others(
+    connection: Connection, states: frozenset[State], wanted: dict[str, Any], until: datetime
+) -> list[Order]:
+    """Take orders on PostgreSQL in one statement; rows that another scheduler holds are left to it."""
+    # Materialized: the rows are locked and counted once, whatever the plan of the update.
+    due: CTE = _due(states, is_shared=True).cte("due").prefix_with("MATERIALIZED")
+    take = (
+        update(ORDERS)
+        .where(ORDERS.c.order_id == due.c.order_id)
+        .values(wake_at=until)
+        .returning(ORDERS, due.c.wake_at.label("woke_at"))
+    )
+    rows = connection.execute(take, wanted).all()
+    return [to_order(row) for row in sorted(rows, key=lambda row: (-row.priority, row.woke_at, row.order_id))]
+
+
+@lru_cache(maxsize=64)
+def _due(states: frozenset[State], *, is_shared: bool) -> Select[Any]:
+    """Return the query for the ids of due orders, most urgent first.
+
+    One arm a state and priority: each is a range of the index `ix_orders_wake`, already sorted, so that the cost
+    follows `limit` and not the number of orders that wait. A single sort over all that is due would read it all.
+    """
+    o = ORDERS.c
+    arms: list[Select[Any]] = []
+    for priority in _PRIORITIES:
+        for state in sorted(states):
+            arm = select(o.order_id, o.priority, o.wake_at).where(
+                o.state == state.value, o.priority == priority, o.wake_at <= bindparam("now")
+            )
+            arm = arm.order_by(o.wake_at).limit(bindparam("limit", type_=Integer))
+            if is_shared:
+                arm = arm.with_for_update(skip_locked=True, key_share=True)
+            arms.append(select(arm.subquery()))
+    every: Subquery = union_all(*arms).subquery()
+    e = every.c
+    ordered = select(every).order_by(e.priority.desc(), e.wake_at, e.order_id)
+    return ordered.limit(bindparam("limit", type_=Integer))
+
+
+def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _IDS_A_STATEMENT] for start in range(0, len(ids), _IDS_A_STATEMENT)]

@@ -1,0 +1,220 @@
+"""The ledger's tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, MetaData, Table, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from sluicegate.domain.lifecycle import END_STATES
+from sluicegate.ledger.columns import BigId, ExactDecimal, IdText, Moment, Words
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+ONE_ORDER_A_CLIENT_ID = "uq_orders_account_client_order_id"
+ONE_CHANGE_A_SEQUENCE = "uq_order_changes_order_id_sequence"
+ONE_OPEN_INCIDENT_A_KEY = "uq_incidents_open_key"
+ONE_HALT_A_SCOPE = "pk_halts"
+ONE_ACCOUNT_A_NAME = "pk_accounts"
+
+_ENDED = ", ".join(sorted(f"'{state.value}'" for state in END_STATES))
+# Written out, not bound: SQLite uses a partial index only for a query that repeats its condition.
+WAKING_ROWS = text("wake_at IS NOT NULL")
+ACCEPTED_ROWS = text("state = 'accepted'")
+UNRESOLVED_ROWS = text("resolved_at IS NULL")
+OPEN_LETTER_ROWS = text("replayed_as IS NULL AND discarded_at IS NULL")
+
+
+def _partial(name: str, *columns: str, where: Any, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+class LedgerRow(SQLModel):
+    """Base of the tables; their metadata is nobody else's."""
+
+    metadata: ClassVar[MetaData] = METADATA
+
+
+class OrderRow(LedgerRow, table=True):
+    """One order as it stands. `request` is the JSON of the request, so new fields need no migration."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        UniqueConstraint("account", "client_order_id", name=ONE_ORDER_A_CLIENT_ID),
+        UniqueConstraint("link_id"),
+        CheckConstraint(f"wake_at IS NULL OR state NOT IN ({_ENDED})", name="ended_never_wakes"),
+        # One range per state and priority: what is due costs the same whatever else waits.
+        _partial("ix_orders_wake", "state", "priority", "wake_at", where=WAKING_ROWS),
+        _partial("ix_orders_accepted_due_at", "due_at", where=ACCEPTED_ROWS),
+        Index("ix_orders_account_created_at", "account", "created_at"),
+        Index("ix_orders_account_state", "account", "state"),
+    )
+
+    order_id: str = Field(primary_key=True, sa_type=IdText)
+    link_id: str
+    account: str
+    client_order_id: str
+    fingerprint: str
+    state: str
+    version: int
+    category: str
+    symbol: str
+    priority: int
+    request: dict[str, Any] = Field(sa_type=JSON)
+    created_at: datetime = Field(sa_type=Moment)
+    updated_at: datetime = Field(sa_type=Moment)
+    due_at: datetime | None = Field(default=None, sa_type=Moment)
+    wake_at: datetime | None = Field(default=None, sa_type=Moment)
+    deadline_at: datetime | None = Field(default=None, sa_type=Moment)
+    lease_until: datetime | None = Field(default=None, sa_type=Moment)
+    horizon_ms: int | None = Field(default=None, sa_type=BigInteger)
+    attempts: int
+    acked_at: datetime | None = Field(default=None, sa_type=Moment)
+    exchange_order_id: str = Field(sa_type=Words)
+    cum_exec_qty: Decimal = Field(sa_type=ExactDecimal)
+    avg_price: Decimal | None = Field(default=None, sa_type=ExactDecimal)
+    last_code: str = Field(sa_type=Words)
+    last_message: str = Field(sa_type=Words)
+    replay_of: str | None = Field(default=None, sa_type=IdText)
+
+
+class OrderEventRow(LedgerRow, table=True):
+    """One line of an order's audit trail. Triggers refuse to change or delete it."""
+
+    __tablename__ = "order_events"
+    __table_args__ = (Index("ix_order_events_order_id_event_id", "order_id", "event_id"),)
+
+    event_id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    order_id: str = Field(foreign_key="orders.order_id", sa_type=IdText)
+    version: int
+    at: datetime = Field(sa_type=Moment)
+    event: str
+    from_state: str
+    to_state: str
+    actor: str
+    detail: dict[str, Any] = Field(sa_type=JSON)
+
+
+class ExecutionRow(LedgerRow, table=True):
+    """One fill. Both sides of a trade may carry the same `exec_id`, and both may be ours."""
+
+    __tablename__ = "executions"
+
+    order_id: str = Field(primary_key=True, foreign_key="orders.order_id", sa_type=IdText)
+    exec_id: str = Field(primary_key=True)
+    qty: Decimal = Field(sa_type=ExactDecimal)
+    price: Decimal = Field(sa_type=ExactDecimal)
+    fee: Decimal = Field(sa_type=ExactDecimal)
+    fee_coin: str
+    is_maker: bool
+    executed_at: datetime = Field(sa_type=Moment)
+
+
+class DeadLetterRow(LedgerRow, table=True):
+    """An order that waits for a person, or did."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (_partial("ix_dead_letters_open", "created_at", where=OPEN_LETTER_ROWS),)
+
+    order_id: str = Field(primary_key=True, foreign_key="orders.order_id", sa_type=IdText)
+    account: str
+    reason: str
+    code: str = Field(sa_type=Words)
+    message: str = Field(sa_type=Words)
+    cause: str = Field(sa_type=Words)
+    fix: str = Field(sa_type=Words)
+    created_at: datetime = Field(sa_type=Moment)
+    replayed_as: str | None = Field(default=None, sa_type=IdText)
+    discarded_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class ChangeRow(LedgerRow, table=True):
+    """One amend or cancel request of an order."""
+
+    __tablename__ = "order_changes"
+    __table_args__ = (
+        UniqueConstraint("order_id", "sequence", name=ONE_CHANGE_A_SEQUENCE),
+        _partial("ix_order_changes_wake", "wake_at", where=WAKING_ROWS),
+    )
+
+    change_id: str = Field(primary_key=True, sa_type=IdText)
+    order_id: str = Field(foreign_key="orders.order_id", sa_type=IdText)
+    sequence: int
+    kind: str
+    fields: dict[str, Any] = Field(sa_type=JSON)
+    state: str
+    version: int
+    created_at: datetime = Field(sa_type=Moment)
+    attempts: int
+    wake_at: datetime | None = Field(default=None, sa_type=Moment)
+    horizon_ms: int | None = Field(default=None, sa_type=BigInteger)
+    last_code: str = Field(sa_type=Words)
+    last_message: str = Field(sa_type=Words)
+
+
+class HaltRow(LedgerRow, table=True):
+    """A scope that sends nothing."""
+
+    __tablename__ = "halts"
+
+    scope: str = Field(primary_key=True)
+    code: str = Field(sa_type=Words)
+    message: str = Field(sa_type=Words)
+    cause: str = Field(sa_type=Words)
+    fix: str = Field(sa_type=Words)
+    since: datetime = Field(sa_type=Moment)
+    until: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class IncidentRow(LedgerRow, table=True):
+    """One ongoing problem; at most one unresolved a key."""
+
+    __tablename__ = "incidents"
+    __table_args__ = (_partial(ONE_OPEN_INCIDENT_A_KEY, "key", where=UNRESOLVED_ROWS, unique=True),)
+
+    incident_id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    key: str
+    severity: str
+    title: str = Field(sa_type=Words)
+    detail: str = Field(sa_type=Words)
+    fix: str = Field(sa_type=Words)
+    opened_at: datetime = Field(sa_type=Moment)
+    last_seen_at: datetime = Field(sa_type=Moment)
+    count: int
+    paged_at: datetime | None = Field(default=None, sa_type=Moment)
+    acked_at: datetime | None = Field(default=None, sa_type=Moment)
+    resolved_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class AccountRow(LedgerRow, table=True):
+    """An account and the environment that it belongs to for ever."""
+
+    __tablename__ = "accounts"
+
+    name: str = Field(primary_key=True)
+    environment: str
+    uid: str
+
+
+def _table(name: str) -> Table:
+    return METADATA.tables[name]
+
+
+ORDERS = _table("orders")
+ORDER_EVENTS = _table("order_events")
+EXECUTIONS = _table("executions")
+DEAD_LETTERS = _table("dead_letters")
+ORDER_CHANGES = _table("order_changes")
+HALTS = _table("halts")
+INCIDENTS = _table("incidents")
+ACCOUNTS = _table("accounts")
