@@ -23,11 +23,12 @@ from simulator.wire import Json, Refusal
 if TYPE_CHECKING:
     from simulator.exchange import Exchange
 
-_ECHOED = (
+_ECHOED = frozenset({
     "isLeverage", "marketUnit", "slippageToleranceType", "slippageTolerance", "orderIv", "takeProfit", "stopLoss",
     "tpslMode", "tpLimitPrice", "slLimitPrice", "tpTriggerBy", "slTriggerBy", "tpOrderType", "slOrderType",
     "smpType",
-)  # fmt: skip
+})  # fmt: skip
+_ECHOED_NUMBERS = frozenset({"takeProfit", "stopLoss", "tpLimitPrice", "slLimitPrice", "orderIv"})
 _TIFS = frozenset({"GTC", "IOC", "FOK", "PostOnly"})
 _TRIGGER_PRICES = frozenset({"LastPrice", "IndexPrice", "MarkPrice"})
 _SPOT_FILTERS = frozenset({"", "Order", "tpslOrder", "StopOrder"})
@@ -70,8 +71,8 @@ def _skeleton(exchange: Exchange, account: Account, instrument: Instrument, para
     if tif not in _TIFS:
         raise Refusal(codes.tif, "timeInForce invalid")
     now_ms = exchange.clock.now_ms()
-    extra = {name: str(params[name]) for name in _ECHOED if params.get(name) not in (None, "")}
-    for name in ("takeProfit", "stopLoss", "tpLimitPrice", "slLimitPrice"):
+    extra = {name: str(params[name]) for name in params.keys() & _ECHOED if params[name] not in (None, "")}
+    for name in extra.keys() & _ECHOED_NUMBERS:
         number_of(params, name)
     return Order(
         number=0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,6 +11,7 @@ from simulator.accounts import Account
 from simulator.clock import Clock
 from simulator.config import Config
 from simulator.faults import FaultBook
+from simulator.ids import new_uuid
 from simulator.instruments import Instruments, load_instruments
 from simulator.keys import Key, KeyRing
 from simulator.limits import IpLimit, UidLimits
@@ -65,7 +65,7 @@ class Exchange:
     def admit_order(self, account: Account, order: Order) -> None:
         """Number an order, take it into the books and hand it to the matcher."""
         order.number = next(self._numbers)
-        order.id = str(_FIRST_SPOT_ID + order.number) if order.category == "spot" else str(uuid.uuid4())
+        order.id = str(_FIRST_SPOT_ID + order.number) if order.category == "spot" else new_uuid()
         order.visible_from_ns = self.visible_after_ns
         account.accept(order)
         self.matching.submit(order)

@@ -56,9 +56,7 @@ def authenticate(keys: KeyRing, clock: Clock, request: Request) -> Key:
     window = request.header(b"x-bapi-recv-window")
     payload = request.query if request.method == "GET" else request.body
     origin = f"{stamp}{api_key}{window}".encode("latin-1") + payload
-    if not hmac.compare_digest(
-        hmac.digest(key.secret, origin, "sha256").hex().encode(), signature.encode("latin-1")
-    ):
+    if not hmac.compare_digest(keys.signature(key, origin).encode(), signature.encode("latin-1")):
         raise Refusal(10004, "Error sign, please check your signature generation algorithm.")
     _check_time(clock.now_ms(), stamp, window)
     return key

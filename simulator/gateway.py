@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from simulator.batches import units_of
@@ -21,6 +21,14 @@ from simulator.wire import Json, Refusal, Reply, Request, Response, envelope
 FORBIDDEN = Response(403, b"access too frequent", [], b"text/plain; charset=utf-8")
 _UNAUTHORIZED = Response(401, b"", [], b"text/plain; charset=utf-8")
 _EMPTY: Json = {}
+
+
+class Arrival(NamedTuple):
+    """What a request whose key belongs to somebody counts against."""
+
+    bucket: Bucket
+    units: int
+    tally: Tally
 
 
 class Gateway:
@@ -41,7 +49,7 @@ class Gateway:
         body = envelope(10017, "Route not found.", self._exchange.clock.now_ms(), _EMPTY, _EMPTY)
         return Response(404, body, [])
 
-    def arrived(self, request: Request) -> Tally | None:
+    def arrived(self, request: Request) -> Arrival | None:
         """Count a signed request whose key belongs to somebody, whether or not it will pass the gates."""
         if request.path not in SIGNED:
             return None
@@ -51,7 +59,7 @@ class Gateway:
         params = _params_of(request) or _EMPTY
         bucket = Bucket(uid, request.path, line_of(request.path, params.get("category")))
         units = units_of(params) if request.path in BATCH_PATHS else 1
-        return self._exchange.stats.arrived(bucket, request.arrived_ns, units)
+        return Arrival(bucket, units, self._exchange.stats.arrived(bucket, request.arrived_ns, units))
 
     def struck_by(self, request: Request) -> list[Fault]:
         """Return the faults that hit this request."""
@@ -60,20 +68,20 @@ class Gateway:
         uid = self._exchange.keys.uid_of(request.header(b"x-bapi-api-key"))
         return self._exchange.faults.strike(request.path, uid, _symbols_of(_params_of(request) or _EMPTY))
 
-    def answer(self, request: Request, tally: Tally | None, faults: Sequence[Fault]) -> Response:
+    def answer(self, request: Request, arrival: Arrival | None, faults: Sequence[Fault]) -> Response:
         """Process a request to its end."""
         route = SIGNED.get(request.path)
         if route is None:
             return self._answer_public(request)
         try:
-            return self._answer_signed(route, request, tally, faults)
+            return self._answer_signed(route, request, arrival, faults)
         except MissingCredentials:
             return _UNAUTHORIZED
 
-    def refuse(self, ret_code: int, ret_msg: str, tally: Tally | None) -> Response:
+    def refuse(self, ret_code: int, ret_msg: str, arrival: Arrival | None) -> Response:
         """Answer with a code that a fault asks for."""
-        if tally is not None:
-            tally.ret_codes[str(ret_code)] += 1
+        if arrival is not None:
+            arrival.tally.ret_codes[str(ret_code)] += 1
         return Response(200, envelope(ret_code, ret_msg, self._exchange.clock.now_ms(), _EMPTY, _EMPTY), [])
 
     def _answer_public(self, request: Request) -> Response:
@@ -87,35 +95,31 @@ class Gateway:
         return Response(200, body, [])
 
     def _answer_signed(
-        self, route: Signed, request: Request, tally: Tally | None, faults: Sequence[Fault]
+        self, route: Signed, request: Request, arrival: Arrival | None, faults: Sequence[Fault]
     ) -> Response:
         exchange = self._exchange
         admission: Admission | None = None
         ret_code, ret_msg, reply = 0, "OK", Reply(_EMPTY)
         try:
             key = authenticate(exchange.keys, exchange.clock, request)
+            assert arrival is not None  # noqa: S101 - a key that authenticates belongs to somebody
             params = _params_of(request)
-            category = (params or _EMPTY).get("category")
-            check_permission(key, route.permission, category)
-            units = units_of(params or _EMPTY) if request.path in BATCH_PATHS else 1
-            bucket = Bucket(key.uid, request.path, line_of(request.path, category))
-            admission = exchange.uid_limits.admit(bucket, request.arrived_ns, units)
-            if tally is not None and admission.admitted:
-                tally.admitted.add(request.arrived_ns, admission.admitted)
+            check_permission(key, route.permission, (params or _EMPTY).get("category"))
+            admission = exchange.uid_limits.admit(arrival.bucket, request.arrived_ns, arrival.units)
             if not admission.admitted:
                 raise Refusal(10006, "Too many visits. Exceeded the API Rate Limit.")
+            arrival.tally.admitted.add(request.arrived_ns, admission.admitted)
             if params is None:
                 raise bad_parameter("the body must be a JSON object")
             call = Call(exchange, exchange.accounts[key.uid], key, params, admission.admitted)
-            exchange.visible_after_ns = _visible_after_ns(request, faults)
+            exchange.visible_after_ns = _visible_after_ns(request, faults) if faults else 0
             reply = route.answer(call)
-            if tally is not None:
-                tally.accepted += 1
-                tally.ret_codes.update(str(code) for code in call.item_codes)
+            arrival.tally.accepted += 1
+            arrival.tally.ret_codes.update(str(code) for code in call.item_codes)
         except Refusal as refusal:
             ret_code, ret_msg = refusal.ret_code, refusal.ret_msg
-        if tally is not None:
-            tally.ret_codes[str(ret_code)] += 1
+        if arrival is not None:
+            arrival.tally.ret_codes[str(ret_code)] += 1
         now_ms = exchange.clock.now_ms()
         body = envelope(ret_code, ret_msg if ret_code else reply.ret_msg, now_ms, reply.result, reply.ext)
         return Response(200, body, _limit_headers(admission, now_ms, faults))
@@ -155,7 +159,7 @@ def _read_params(request: Request) -> Json:
     if request.method == "GET":
         return dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True, encoding="utf-8"))
     try:
-        params: Any = json.loads(request.body)
+        params: Any = json.loads(request.body.decode())
     except (ValueError, RecursionError):
         params = None
     return params if isinstance(params, dict) else {"\0broken": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -42,11 +43,33 @@ class Key:
         return "*" in self.ips or client_ip in self.ips
 
 
+class Signer:
+    """HMAC-SHA256 with the key's part hashed in advance, which is a third of the work of a short message."""
+
+    def __init__(self, secret: bytes) -> None:
+        block = (secret if len(secret) <= 64 else hashlib.sha256(secret).digest()).ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def sign(self, message: bytes) -> str:
+        """Return the signature in lower-case hex."""
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 class KeyRing:
     """All keys of the exchange, by their public half."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = {key.api_key: key for key in keys}
+        self._signers = {key.api_key: Signer(key.secret) for key in self._keys.values()}
+
+    def signature(self, key: Key, message: bytes) -> str:
+        """Return what the holder of a key would sign a message with."""
+        return self._signers[key.api_key].sign(message)
 
     def find(self, api_key: str) -> Key | None:
         """Return the key with this public half, if there is one."""

@@ -13,8 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from simulator.exchange import Exchange
 from simulator.faults import Fault
-from simulator.gateway import FORBIDDEN, Gateway
-from simulator.stats import Tally
+from simulator.gateway import FORBIDDEN, Arrival, Gateway
 from simulator.truth import Truth
 from simulator.wire import Request, Response
 
@@ -80,35 +79,35 @@ class Application:
             return FORBIDDEN
         if not gateway.serves(request):
             return gateway.not_found()
-        tally = gateway.arrived(request)
+        arrival = gateway.arrived(request)
         faults = gateway.struck_by(request)
         if faults:
-            response = await self._answer_with_faults(request, tally, faults, _transport(scope))
+            response = await self._answer_with_faults(request, arrival, faults, _transport(scope))
         else:
-            response = gateway.answer(request, tally, ())
+            response = gateway.answer(request, arrival, ())
         if not is_instant and response is not None:
             await asyncio.sleep(exchange.network.trip_s())
         return response
 
     async def _answer_with_faults(
-        self, request: Request, tally: Tally | None, faults: Sequence[Fault], connection: Connection
+        self, request: Request, arrival: Arrival | None, faults: Sequence[Fault], connection: Connection
     ) -> Response | None:
         """Let faults strike before the request is processed, or after it was."""
         for fault in faults:
             if fault.when == "before":
-                is_over, response = await self._strike(fault, tally, connection, Response(200, b"", []))
+                is_over, response = await self._strike(fault, arrival, connection, Response(200, b"", []))
                 if is_over:
                     return response
-        answer = self._gateway.answer(request, tally, faults)
+        answer = self._gateway.answer(request, arrival, faults)
         for fault in faults:
             if fault.when == "after":
-                is_over, response = await self._strike(fault, tally, connection, answer)
+                is_over, response = await self._strike(fault, arrival, connection, answer)
                 if is_over:
                     return response
         return answer
 
     async def _strike(
-        self, fault: Fault, tally: Tally | None, connection: Connection, answer: Response
+        self, fault: Fault, arrival: Arrival | None, connection: Connection, answer: Response
     ) -> tuple[bool, Response | None]:
         """Carry out one fault.
 
@@ -128,7 +127,7 @@ class Application:
                 return True, Response(int(fault.args["status"]), b"upstream error", answer.headers, b"text/plain")
             case "ret_code":
                 refused = self._gateway.refuse(
-                    int(fault.args["ret_code"]), str(fault.args.get("ret_msg", "")), tally
+                    int(fault.args["ret_code"]), str(fault.args.get("ret_msg", "")), arrival
                 )
                 refused.headers = answer.headers
                 return True, refused

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from decimal import Decimal
 
 from simulator.accounts import MAKER_FEE, TAKER_FEE, Account
 from simulator.clock import Clock
+from simulator.ids import new_uuid
 from simulator.instruments import ZERO
 from simulator.margin import Margin
 from simulator.orders import Execution, Order
@@ -38,7 +38,7 @@ class Settlement:
         order.executed_value += value
         order.updated_ms = now_ms
         execution = Execution(
-            id=str(uuid.uuid4()),
+            id=new_uuid(),
             seq=next(self._seq),
             order=order,
             price=price,
