@@ -69,7 +69,7 @@ class RedisBuckets:
     """Token buckets shared by every process that uses the same Redis or Valkey (version 7 or later).
 
     Args:
-        client: with `socket_timeout` and `socket_connect_timeout` set (a fraction of a second) and without retries:
+        client: with `socket_timeout` and `socket_connect_timeout` set (parts of a second) and without retries:
             an `acquire` that is repeated after a timeout takes tokens twice; the first come back only by lease.
         prefix: of all keys; must contain a hash tag.
     """
