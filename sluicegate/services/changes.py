@@ -141,9 +141,9 @@ class Changes:
         if not waiting:
             return "nothing to do"
         change = self._next(waiting)
-        if change.state is ChangeState.SUBMITTING and change.wake_at is not None:
-            if change.wake_at > self.clock.now():
-                return "being sent"
+        leased_until = change.wake_at if change.state is ChangeState.SUBMITTING else None
+        if leased_until is not None and leased_until > self.clock.now():
+            return "being sent"
         order = self.ledger.get(order_id)
         if order.state in END_STATES:
             return self._settle(change, ChangeState.VOID, f"the order is {order.state}")

@@ -21,7 +21,7 @@ from sluicegate.domain.errors import (
 )
 from sluicegate.domain.lifecycle import END_STATES, Event, State
 from sluicegate.domain.orders import Order, OrderId, OrderRequest
-from sluicegate.domain.policy import Backoff, Rng
+from sluicegate.domain.policy import Rng
 from sluicegate.domain.records import DeadLetter
 from sluicegate.ports import Account, Accounts, Clock, Ledger, Observer, Patch
 from sluicegate.services.gates import Gates
@@ -56,7 +56,6 @@ class Executor:
     performer: Performer
     clock: Clock
     observer: Observer
-    backoff: Backoff
     max_wait_s: float
     lease_s: float
     rng: Rng = random.random

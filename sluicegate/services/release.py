@@ -29,8 +29,8 @@ class Releaser:
     """Wakes orders: publishes what is due, takes over lapsed leases, has orders looked at.
 
     Every order carries the instant at which someone must look at it next (`wake_at`), whatever its state; this is
-    the one who looks. Taking an order lets it sleep for a while, so that two schedulers share the work and one that
-    dies loses nothing.
+    the one who looks. Taking an order lets it sleep for a while, so that two schedulers share the work and one
+    that dies loses nothing.
 
     Args:
         republish_s: an order that nobody claimed within it is published again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -235,7 +236,7 @@ class Resolver:
         except ConfigurationError:
             return self.clock.now()
 
-    def _move(self, order: Order, event: Event, patch: Patch, detail: dict[str, object]) -> str:
+    def _move(self, order: Order, event: Event, patch: Patch, detail: Mapping[str, object]) -> str:
         moved = self.ledger.transition(order, event, patch, detail)
         if moved is None:
             return "someone else was faster"

@@ -1,0 +1,45 @@
+"""Beat: of several scheduler processes one ticks; another takes over when it is gone."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from celery import Celery
+from celery.beat import Service
+
+log = structlog.get_logger(__name__)
+
+RESTART_S = 1.0
+
+
+class BeatThread(threading.Thread):
+    """Runs Celery Beat with RedBeat's lock, and starts it anew when it falls.
+
+    Beat falls when its lock is lost: Redis restarted, was emptied, or this process was stopped for too long.
+
+    Args:
+        app: with `beat_schedule` and the RedBeat settings.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        super().__init__(name="beat", daemon=True)
+        self._app = app
+        self._stopped = threading.Event()
+        self._service: Service | None = None
+
+    def run(self) -> None:
+        """Tick until stopped."""
+        while not self._stopped.is_set():
+            self._service = Service(self._app, scheduler_cls="redbeat.RedBeatScheduler")
+            try:
+                self._service.start()
+            except Exception as e:  # noqa: BLE001 - whatever ends Beat, it must tick again
+                log.warning("beat_fell", error=repr(e), then="started again")
+            self._stopped.wait(RESTART_S)
+
+    def stop(self) -> None:
+        """Stop ticking and give the lock up."""
+        self._stopped.set()
+        if self._service is not None:
+            self._service.stop()

@@ -1,0 +1,85 @@
+"""Gauges: read from ledger, broker and buckets by each scheduler process itself."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+
+import structlog
+
+from sluicegate.bootstrap import Container
+from sluicegate.domain.errors import SluicegateError
+from sluicegate.domain.lifecycle import State
+from sluicegate.messages import QUEUES
+
+log = structlog.get_logger(__name__)
+
+
+class GaugeReader(threading.Thread):
+    """Reads the gauges at an interval until the process ends.
+
+    Args:
+        container: the objects of the process.
+    """
+
+    def __init__(self, container: Container) -> None:
+        super().__init__(name="gauges", daemon=True)
+        self._container = container
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Read until stopped."""
+        interval_s = self._container.settings.scheduler.gauges_interval_s
+        while not self._stopped.wait(interval_s):
+            for read in (self._read_ledger, self._read_broker, self._read_buckets):
+                try:
+                    read()
+                except SluicegateError as e:
+                    log.warning("gauge_not_read", reader=read.__name__, error=str(e))
+
+    def stop(self) -> None:
+        """Stop after the current round."""
+        self._stopped.set()
+
+    def _read_ledger(self) -> None:
+        container, metrics = self._container, self._container.metrics
+        now = container.clock.now()
+        backlog: dict[tuple[str, ...], float] = defaultdict(float)
+        doubt = 0
+        for (account, state), count in container.ledger.count_orders().items():
+            if state is State.ACCEPTED:
+                backlog[(account,)] += count
+            if state is State.IN_DOUBT:
+                doubt += count
+        for name in container.accounts.names():
+            backlog.setdefault((name,), 0)
+        metrics.replace("backlog_orders", backlog)
+        metrics.set("in_doubt_orders", {}, doubt)
+        letters = container.ledger.count_dead_letters()
+        metrics.replace("dead_letters", {(reason,): count for reason, count in letters.items()})
+        oldest = container.ledger.oldest_due_at(now)
+        metrics.set("oldest_due_seconds", {}, 0.0 if oldest is None else (now - oldest).total_seconds())
+        halted: dict[tuple[str, ...], float] = {
+            (halt.scope.partition(":")[2], halt.code): 1.0
+            for halt in container.ledger.halts()
+            if halt.scope.startswith("account:")
+        }
+        metrics.replace("account_halted", halted)
+        incidents: dict[tuple[str, ...], float] = defaultdict(float)
+        for incident in container.ledger.incidents(only_open=True, limit=1000):
+            incidents[(incident.severity.value,)] += 1
+        metrics.replace("open_incidents", incidents)
+
+    def _read_broker(self) -> None:
+        lengths = self._container.publisher.lengths()
+        self._container.metrics.replace(
+            "queue_messages", {(name,): lengths[name] for name in (*QUEUES, "unacked")}
+        )
+
+    def _read_buckets(self) -> None:
+        tokens: dict[tuple[str, ...], float] = {}
+        for state in self._container.buckets.states():
+            tokens[(state.name, "limit")] = state.limit
+            tokens[(state.name, "free")] = state.free
+            tokens[(state.name, "in_flight")] = state.in_flight
+        self._container.metrics.replace("bucket_tokens", tokens)

@@ -1,0 +1,60 @@
+"""One scheduler process: Beat, and the control worker that does what Beat calls for."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import signals
+
+from scheduler import tasks as scheduler_tasks
+from scheduler.beat import BeatThread
+from scheduler.gauges import GaugeReader
+from sluicegate.bootstrap import Container
+from sluicegate.messages import CONTROL
+from sluicegate.telemetry.logs import configure_logs
+from workers import app as worker_app
+from workers import metrics_endpoint
+from workers.process import start
+
+CONCURRENCY = 8
+
+
+def run(container: Container, *, name: str | None) -> None:
+    """Run a scheduler until it is told to stop. Several may run: one ticks, all do the work.
+
+    Args:
+        container: the objects of the process.
+        name: unique on this host; `scheduler-PID` when None.
+
+    Raises:
+        ConfigurationError, LedgerUnavailable: the process cannot start.
+    """
+    settings = container.settings
+    unique = name or f"scheduler-{os.getpid()}"
+    configure_logs(settings.log_level, settings.log_format, process=unique)
+    container.ledger  # noqa: B018 - fail now, not at the first tick
+    metrics_endpoint.serve(container, unique)
+    app = worker_app.build(container)
+    scheduler_tasks.register(app, container)
+    app.conf.update(
+        beat_schedule=scheduler_tasks.schedule(settings.scheduler),
+        beat_max_loop_interval=1,
+        redbeat_redis_url=settings.broker_address,
+        redbeat_redis_options={"socket_timeout": 5, "socket_connect_timeout": 3},
+        redbeat_key_prefix="sg:redbeat",
+        redbeat_lock_timeout=settings.scheduler.lock_timeout_s,
+    )
+    beat, gauges = BeatThread(app), GaugeReader(container)
+
+    def on_ready(**_arguments: Any) -> None:
+        beat.start()
+        gauges.start()
+
+    def on_stop(**_arguments: Any) -> None:
+        beat.stop()
+        gauges.stop()
+
+    signals.worker_ready.connect(on_ready, weak=False)
+    signals.worker_shutting_down.connect(on_stop, weak=False)
+    start(app, unique, (CONTROL,), CONCURRENCY)

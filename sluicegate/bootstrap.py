@@ -1,0 +1,243 @@
+"""The only place that builds the object graph of a process."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import redis
+
+from sluicegate.bybit.accounts import BybitAccounts
+from sluicegate.bybit.clock import SystemClock
+from sluicegate.bybit.codebook import BybitCodeBook
+from sluicegate.bybit.retcodes import RetCodeTable
+from sluicegate.config import Settings
+from sluicegate.ledger import schema
+from sluicegate.ledger.engine import create_ledger_engine
+from sluicegate.ledger.repository import SqlLedger
+from sluicegate.messages import CeleryPublisher, create_app
+from sluicegate.paging.receivers import AppriseReceivers
+from sluicegate.ratelimit.bucket import RedisBuckets
+from sluicegate.ratelimit.quotas import QuotaTable
+from sluicegate.ratelimit.scopes import BybitQuotas
+from sluicegate.services.changes import Changes
+from sluicegate.services.dead_letters import DeadLetters
+from sluicegate.services.execute import Executor
+from sluicegate.services.gates import Gates
+from sluicegate.services.halts import Halts
+from sluicegate.services.pages import Pages
+from sluicegate.services.perform import Performer
+from sluicegate.services.release import Releaser
+from sluicegate.services.resolve import Resolver
+from sluicegate.services.submit import Submitter
+from sluicegate.services.valve import Valve
+from sluicegate.telemetry.metrics import Metrics
+
+
+def process_name(role: str) -> str:
+    """Return the name of this process in logs and events: `worker@host:4711`."""
+    return f"{role}@{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass
+class Container:
+    """The objects of one process, each built when it is first needed.
+
+    Args:
+        settings: read once.
+        role: what the process is: `worker`, `scheduler`, `producer`.
+    """
+
+    settings: Settings
+    role: str
+
+    # --- adapters ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def clock(self) -> SystemClock:
+        """Return the local clock."""
+        return SystemClock()
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Return the metrics of this process."""
+        return Metrics()
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """Return the ledger, checked to be at the schema that this version needs.
+
+        Raises:
+            ConfigurationError: migrations are missing.
+            LedgerUnavailable: the database does not answer.
+        """
+        address = self.settings.ledger_address
+        if address.startswith("sqlite"):
+            schema.upgrade(address)  # the embedded ledger has no operator who would
+        else:
+            schema.check(address)
+        return SqlLedger(create_ledger_engine(address), self.clock, actor=process_name(self.role))
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        """Return the Redis of the buckets and caches: it fails fast and never repeats a command."""
+        return redis.Redis.from_url(
+            self.settings.broker_address,
+            socket_timeout=2.0,
+            socket_connect_timeout=1.0,
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+            health_check_interval=15,
+            decode_responses=True,
+        )
+
+    @cached_property
+    def buckets(self) -> RedisBuckets:
+        """Return the token buckets."""
+        return RedisBuckets(self.redis)
+
+    @cached_property
+    def quotas(self) -> BybitQuotas:
+        """Return Bybit's limits."""
+        return BybitQuotas(QuotaTable.load(), self.settings.accounts, self.settings.egress)
+
+    @cached_property
+    def codes(self) -> RetCodeTable:
+        """Return the retCode table."""
+        return RetCodeTable.load()
+
+    @cached_property
+    def codebook(self) -> BybitCodeBook:
+        """Return the retCode table for services."""
+        return BybitCodeBook(self.codes)
+
+    @cached_property
+    def accounts(self) -> BybitAccounts:
+        """Return the configured accounts."""
+        return BybitAccounts(
+            self.settings,
+            self.codes,
+            self.clock,
+            self.redis,
+            self.buckets,
+            self.quotas.egress(),
+            self.metrics,
+            self.metrics.watch_clock,
+        )
+
+    @cached_property
+    def publisher(self) -> CeleryPublisher:
+        """Return the way to Celery."""
+        return CeleryPublisher(create_app(self.settings), self.redis)
+
+    # --- services ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def valve(self) -> Valve:
+        """Return what takes and settles tokens."""
+        exchange = self.settings.exchange
+        lease_s = exchange.lease_s + exchange.read_timeout_s + exchange.connect_timeout_s
+        return Valve(
+            self.buckets, self.quotas, self.accounts, self.ledger, self.clock, self.metrics, lease_s=lease_s
+        )
+
+    @cached_property
+    def halts(self) -> Halts:
+        """Return who may not send."""
+        return Halts(
+            self.ledger, self.buckets, self.quotas, self.codebook, self.clock, egress=self.settings.egress
+        )
+
+    @cached_property
+    def performer(self) -> Performer:
+        """Return what writes decisions down."""
+        return Performer(
+            self.ledger, self.accounts, self.halts, self.clock, self.metrics, self.settings.retry.to_backoff()
+        )
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Return what sends orders."""
+        return Executor(
+            self.ledger,
+            self.accounts,
+            self.valve,
+            Gates(self.ledger),
+            self.halts,
+            self.performer,
+            self.clock,
+            self.metrics,
+            max_wait_s=self.settings.worker.max_wait_s,
+            lease_s=self.settings.exchange.lease_s,
+        )
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Return what looks at orders on the exchange."""
+        return Resolver(
+            self.ledger,
+            self.accounts,
+            self.valve,
+            self.halts,
+            self.performer,
+            self.codebook,
+            self.clock,
+            self.metrics,
+            self.settings.retry.to_backoff(),
+        )
+
+    @cached_property
+    def changes(self) -> Changes:
+        """Return what amends and cancels."""
+        return Changes(
+            self.ledger,
+            self.accounts,
+            self.valve,
+            self.halts,
+            self.publisher,
+            self.clock,
+            self.metrics,
+            self.settings.retry.to_backoff(),
+            max_wait_s=self.settings.worker.max_wait_s,
+            lease_s=self.settings.exchange.lease_s,
+        )
+
+    @cached_property
+    def submitter(self) -> Submitter:
+        """Return what accepts orders."""
+        return Submitter(
+            self.ledger,
+            self.publisher,
+            self.clock,
+            self.metrics,
+            known_accounts=frozenset(self.settings.accounts),
+            republish_s=self.settings.worker.republish_s,
+        )
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """Return what replays and discards dead letters."""
+        return DeadLetters(self.ledger, self.submitter, self.clock)
+
+    @cached_property
+    def releaser(self) -> Releaser:
+        """Return what wakes orders."""
+        return Releaser(
+            self.ledger,
+            self.publisher,
+            self.halts,
+            self.performer,
+            self.clock,
+            self.metrics,
+            republish_s=self.settings.worker.republish_s,
+        )
+
+    @cached_property
+    def pages(self) -> Pages:
+        """Return what delivers pages."""
+        return Pages(self.ledger, AppriseReceivers(self.settings.paging, self.metrics), self.clock)
+
+
+ContainerFactory = Callable[[], Container]

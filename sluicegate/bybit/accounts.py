@@ -1,0 +1,129 @@
+"""The configured accounts, each with its gateway; accounts of one environment share its market and clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import redis
+
+from sluicegate.bybit.answers import AnswerReader
+from sluicegate.bybit.clock import OffsetClock
+from sluicegate.bybit.gateway import Gateway
+from sluicegate.bybit.market import BybitMarket
+from sluicegate.bybit.retcodes import RetCodeTable
+from sluicegate.bybit.session import SessionPool, SignedSession, build_session
+from sluicegate.config import Environment, Settings
+from sluicegate.ports import Account, Buckets, BucketSpec, Clock, Observer
+
+
+@dataclass(frozen=True)
+class BybitAccounts:
+    """Builds accounts when they are first needed, so that one wrong key stops only its own account.
+
+    Args:
+        watch_clock: told how to read each account's clock offset, for the metric.
+    """
+
+    settings: Settings
+    codes: RetCodeTable
+    local: Clock
+    cache: redis.Redis
+    buckets: Buckets
+    ip_spec: BucketSpec
+    observer: Observer
+    watch_clock: Callable[[str, Callable[[], float]], None]
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _accounts: dict[str, Account] = field(default_factory=dict)
+    _markets: dict[Environment, BybitMarket] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """Return the names of all configured accounts."""
+        return sorted(self.settings.accounts)
+
+    def get(self, name: str) -> Account:
+        """Return an account; see `sluicegate.ports.Accounts.get`.
+
+        Raises:
+            ConfigurationError: it is not configured here, or its key cannot be read.
+            ExchangeUnavailable: the exchange's clock could not be measured yet; nothing may be signed before.
+            OrderRejected: the exchange refuses public requests too; the code says why.
+        """
+        account = self._accounts.get(name)
+        if account is not None:
+            return account
+        with self._lock:
+            if name not in self._accounts:
+                self._accounts[name] = self._build(name)
+            return self._accounts[name]
+
+    def resync_clock(self, name: str) -> float:
+        """Measure the clock of the account's exchange; see `sluicegate.ports.Accounts.resync_clock`."""
+        return self.market(self.settings.account(name).environment).measure_clock()
+
+    def environments(self) -> list[Environment]:
+        """Return the environments that accounts are configured for."""
+        return sorted({account.environment for account in self.settings.accounts.values()})
+
+    def market(self, environment: Environment) -> BybitMarket:
+        """Return the public data of an environment, its clock measured.
+
+        Raises:
+            ConfigurationError: the simulator's address is not set.
+            ExchangeUnavailable: no answer.
+        """
+        with self._lock:
+            market = self._markets.get(environment)
+            if market is None:
+                market = self._build_market(environment)
+                market.measure_clock()
+                self._markets[environment] = market
+            return market
+
+    def _build(self, name: str) -> Account:
+        settings = self.settings.account(name)
+        credentials = self.settings.credentials(name)
+        market = self.market(settings.environment)
+        key, secret = credentials.api_key.get_secret_value(), credentials.api_secret.get_secret_value()
+        sessions = self._sessions(settings.environment, market.clock, key, secret)
+        exchange = self.settings.exchange
+        gateway = Gateway(
+            name, sessions, AnswerReader(self.codes, (key, secret)), market.clock, exchange, self.observer
+        )
+        self.watch_clock(name, lambda: market.clock.offset_s)
+        return Account(
+            name=name,
+            environment=settings.environment.value,
+            exchange=gateway,
+            market=market,
+            clock=market.clock,
+            risk=settings.risk.to_limits(),
+            reach_ms=exchange.recv_window_ms + exchange.horizon_margin_ms,
+        )
+
+    def _build_market(self, environment: Environment) -> BybitMarket:
+        clock = OffsetClock(self.local)
+        return BybitMarket(
+            environment.value,
+            self._sessions(environment, clock, None, None),
+            AnswerReader(self.codes),
+            clock,
+            self.local,
+            self.cache,
+            self.buckets,
+            self.ip_spec,
+            self.observer,
+        )
+
+    def _sessions(
+        self, environment: Environment, clock: OffsetClock, key: str | None, secret: str | None
+    ) -> SessionPool:
+        url = self.settings.simulator_address if environment is Environment.SIMULATOR else None
+
+        def build() -> SignedSession:
+            return build_session(
+                environment, self.settings.exchange, clock, api_key=key, api_secret=secret, simulator_url=url
+            )
+
+        return SessionPool(build)

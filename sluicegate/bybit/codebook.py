@@ -1,0 +1,31 @@
+"""What Bybit's codes mean for the services."""
+
+from __future__ import annotations
+
+from sluicegate.bybit.retcodes import RetCodeTable
+from sluicegate.domain.outcomes import Refused
+
+
+class BybitCodeBook:
+    """The retCode table behind the port `CodeBook`."""
+
+    def __init__(self, table: RetCodeTable) -> None:
+        self._table = table
+
+    def burial(self, code: str) -> tuple[str, str, str] | None:
+        """Return reason, cause and fix of a code after which sending again is pointless, or None.
+
+        Such are codes that nobody knows: they are resolved first, for the order may be live; once it is proved
+        absent, the same request would only meet the same code.
+        """
+        if not code or code == "lease_lost":
+            return None
+        row = self._table.lookup(code)
+        if row.is_known:
+            return None
+        return ("unknown_code", row.cause, row.fix)
+
+    def refusal(self, code: str, message: str) -> Refused:
+        """Return a refused query as an outcome."""
+        row = self._table.lookup(code, is_write=False)
+        return Refused(code, message, row.action, row.dead_letter_reason, row.cause, row.fix)

@@ -1,0 +1,169 @@
+"""Messages: the Celery app, its queues, and how a task is told about an order.
+
+A message is a hint that carries an order id. Celery on Redis loses and doubles messages; the ledger decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.entity import Exchange as KombuExchange
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+
+from sluicegate.config import Settings
+from sluicegate.domain.errors import BrokerUnavailable
+from sluicegate.domain.orders import OrderId
+
+ORDERS, CANCELS, CONTROL = "orders", "cancels", "control"
+INTAKE = "celery"
+"""Celery's default queue: where a plain `send_task` of a foreign app arrives."""
+QUEUES = (ORDERS, CANCELS, CONTROL, INTAKE)
+
+EXECUTE = "sluicegate.execute"
+CHANGE = "sluicegate.change"
+LOOK = "sluicegate.look"
+ACCEPT = "sluicegate.accept"
+
+VISIBILITY_TIMEOUT_S = 120
+"""Longer than any task of ours. Short, because a killed worker's messages come back only after it."""
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Return the Celery configuration.
+
+    Every value was chosen against kombu 5.7 on Valkey; the reasons are in `docs/celery.md`.
+    """
+    broker = settings.broker_address
+    return {
+        "broker_url": broker,
+        "result_backend": broker,  # for `sluicegate.accept` alone; every other task ignores its result
+        "result_expires": 3600,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "broker_pool_limit": 10,
+        "broker_pool_acquire_timeout": 5,
+        "broker_connection_timeout": 4,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "retry_on_timeout": False,
+        },
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_acks_on_failure": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "task_publish_retry_policy": {
+            "max_retries": 2,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.5,
+        },
+        "task_queues": [Queue(name, KombuExchange(name, type="direct"), routing_key=name) for name in QUEUES],
+        "task_default_queue": ORDERS,
+        "task_default_exchange": ORDERS,
+        "task_default_routing_key": ORDERS,
+        "task_create_missing_queues": False,
+        "task_routes": {
+            EXECUTE: {"queue": ORDERS},
+            ACCEPT: {"queue": ORDERS},
+            CHANGE: {"queue": CANCELS},
+            "sluicegate.*": {"queue": CONTROL},
+        },
+        "timezone": "UTC",
+        "enable_utc": True,
+    }
+
+
+def create_app(settings: Settings) -> Celery:
+    """Build a Celery app that can publish; workers register their tasks on it."""
+    app = Celery("sluicegate", set_as_current=False)
+    app.conf.update(celery_settings(settings))
+    return app
+
+
+class CeleryPublisher:
+    """Publishes hints; see `sluicegate.ports.Publisher`.
+
+    A failed publish means "perhaps": the scheduler publishes the order again, and a message that comes twice
+    claims nothing the second time.
+
+    Args:
+        app: sends.
+        client: reads the lengths of the queues.
+    """
+
+    def __init__(self, app: Celery, client: redis.Redis) -> None:
+        self._app = app
+        self._client = client
+
+    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
+        """Tell workers that orders are due."""
+        try:
+            with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
+                for order_id, line in described.items():
+                    self._send(EXECUTE, order_id, line, producer)
+        except (OperationalError, redis.RedisError, OSError, TimeoutError) as e:
+            raise BrokerUnavailable(f"the broker does not take messages: {type(e).__name__}") from e
+
+    def publish_change(self, order_id: OrderId, described: str) -> None:
+        """Tell workers that an order has an open change."""
+        self._publish(CHANGE, order_id, described)
+
+    def publish_look(self, order_id: OrderId, described: str) -> None:
+        """Tell a control worker to look at an order on the exchange."""
+        self._publish(LOOK, order_id, described)
+
+    def backlog(self) -> int:
+        """Return how many order messages wait in the broker."""
+        return self.lengths()[ORDERS]
+
+    def lengths(self) -> dict[str, int]:
+        """Return how many messages wait in each queue, and how many are in workers' hands (`unacked`).
+
+        Raises:
+            BrokerUnavailable: no answer.
+        """
+        try:
+            pipe = self._client.pipeline(transaction=False)
+            for name in QUEUES:
+                pipe.llen(name)
+            pipe.hlen("unacked")
+            return dict(zip((*QUEUES, "unacked"), map(int, pipe.execute()), strict=True))
+        except (redis.RedisError, OSError) as e:
+            raise BrokerUnavailable(f"the broker does not answer: {type(e).__name__}") from e
+
+    def _publish(self, task: str, order_id: OrderId, line: str) -> None:
+        try:
+            with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
+                self._send(task, order_id, line, producer)
+        except (OperationalError, redis.RedisError, OSError, TimeoutError) as e:
+            raise BrokerUnavailable(f"the broker does not take messages: {type(e).__name__}") from e
+
+    def _send(self, task: str, order_id: OrderId, line: str, producer: Any) -> None:
+        self._app.send_task(
+            task,
+            kwargs={"order_id": order_id},
+            kwargsrepr=f"{order_id} {line}",
+            producer=producer,
+            retry=False,
+            ignore_result=True,
+        )

@@ -1,0 +1,49 @@
+"""Scopes: which buckets a request draws from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sluicegate.config import AccountSettings
+from sluicegate.domain.orders import Category
+from sluicegate.ports import BucketSpec
+from sluicegate.ratelimit.quotas import IP_LIMIT, IP_WINDOW_S, WINDOW_S, QuotaTable
+
+
+@dataclass(frozen=True)
+class BybitQuotas:
+    """Bybit's limits: per UID and endpoint and business line, and per public IP.
+
+    Args:
+        table: the documented numbers.
+        accounts: their tiers and own limits.
+        egress_name: the public IP's name.
+    """
+
+    table: QuotaTable
+    accounts: Mapping[str, AccountSettings]
+    egress_name: str
+
+    def specs(
+        self, account: str, uid: str, path: str, category: Category | None, *, orders: int
+    ) -> list[BucketSpec]:
+        """Return the buckets of a request; see `sluicegate.ports.Quotas.specs`."""
+        settings = self.accounts.get(account)
+        tier = settings.tier if settings else "default"
+        quota = self.table.quota_for(path, category, tier=tier)
+        if quota is None:
+            return [self.egress()]
+        own = settings.limits.get(path) if settings else None
+        environment = settings.environment.value if settings else ""
+        spec = BucketSpec(
+            name=f"{environment}:{uid}:{quota.path}:{quota.line}",
+            limit=own if own is not None else quota.limit_per_second,
+            window_s=WINDOW_S,
+            cost=quota.tokens_for(orders),
+        )
+        return [spec, self.egress()]
+
+    def egress(self) -> BucketSpec:
+        """Return the bucket of this host's public IP."""
+        return BucketSpec(f"egress:{self.egress_name}", IP_LIMIT, IP_WINDOW_S)

@@ -1,0 +1,100 @@
+"""The catalogue: every metric, its labels, unit and meaning. `docs/metrics.md` is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+PREFIX = "sluicegate_"
+
+
+class Kind(StrEnum):
+    """Prometheus metric types."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: without the prefix, with its unit.
+        exporter: which process serves it: `worker`, `scheduler`, or `both`.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+    exporter: str
+    buckets: tuple[float, ...] = ()
+
+
+_FAST = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_STAGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+CATALOGUE = (
+    Metric(
+        "exchange_responses_total",
+        Kind.COUNTER,
+        ("account", "endpoint", "category", "ret_code"),
+        "Answers of the exchange, one a request; ret_code is Bybit's code, or a condition such as "
+        "net_read_timeout. A code beyond the first 200 different ones of a process counts as other.",
+        "both",
+    ),
+    Metric(
+        "exchange_request_seconds",
+        Kind.HISTOGRAM,
+        ("endpoint",),
+        "Time from handing a request to the network to its answer.",
+        "both",
+        _FAST,
+    ),
+    Metric("orders_total", Kind.COUNTER, ("account", "state"), "Orders that came into a state.", "both"),
+    Metric(
+        "order_stage_seconds",
+        Kind.HISTOGRAM,
+        ("stage",),
+        "Stages of an order's way: queue (due to claimed), token (wait for quota), exchange (request to answer), "
+        "total (accepted to acknowledged).",
+        "worker",
+        _STAGES,
+    ),
+    Metric("retries_total", Kind.COUNTER, ("reason",), "Attempts put off, by code or gate.", "both"),
+    Metric("dead_letters", Kind.GAUGE, ("reason",), "Dead letters that wait for a person.", "scheduler"),
+    Metric("account_halted", Kind.GAUGE, ("account", "reason"), "1 while an account is halted.", "scheduler"),
+    Metric("pages_total", Kind.COUNTER, ("kind", "result"), "Pages, by severity and result.", "scheduler"),
+    Metric(
+        "bucket_tokens",
+        Kind.GAUGE,
+        ("bucket", "state"),
+        "Tokens of each bucket: limit, free, in_flight.",
+        "scheduler",
+    ),
+    Metric("bucket_wait_seconds", Kind.HISTOGRAM, (), "Waits for a granted token.", "both", _FAST),
+    Metric("in_doubt_orders", Kind.GAUGE, (), "Orders of which it is unknown whether they are live.", "scheduler"),
+    Metric("backlog_orders", Kind.GAUGE, ("account",), "Accepted orders that were not sent yet.", "scheduler"),
+    Metric("oldest_due_seconds", Kind.GAUGE, (), "Age of the order that is due the longest.", "scheduler"),
+    Metric(
+        "clock_offset_seconds", Kind.GAUGE, ("account",), "The exchange's clock minus this host's clock.", "both"
+    ),
+    Metric(
+        "queue_messages",
+        Kind.GAUGE,
+        ("queue",),
+        "Messages that wait in the broker; unacked are those in workers' hands.",
+        "scheduler",
+    ),
+    Metric("open_incidents", Kind.GAUGE, ("severity",), "Open incidents.", "scheduler"),
+    Metric(
+        "scheduler_last_release_timestamp_seconds",
+        Kind.GAUGE,
+        (),
+        "When the scheduler last released what is due, seconds since 1970.",
+        "scheduler",
+    ),
+    Metric("observer_failures_total", Kind.COUNTER, (), "Observations that failed and were dropped.", "both"),
+)

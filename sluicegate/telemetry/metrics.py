@@ -1,0 +1,108 @@
+"""Metrics of one process: the catalogue made real on one Prometheus registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from sluicegate.telemetry.catalogue import CATALOGUE, PREFIX, Kind, Metric
+
+MOST_CODES = 200
+
+
+class Metrics:
+    """The observer that counts into Prometheus. Never raises: a failure is counted and dropped.
+
+    Args:
+        registry: where the metrics live; one a process, for workers run threads.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._metrics: dict[str, MetricWrapperBase] = {
+            metric.name: _build(metric, self.registry) for metric in CATALOGUE
+        }
+        self._codes: set[str] = set()
+
+    def response(self, *, account: str, endpoint: str, category: str, ret_code: str, elapsed_s: float) -> None:
+        """Count one answer of the exchange."""
+        labels = {"account": account, "endpoint": endpoint, "category": category, "ret_code": self._code(ret_code)}
+        self._count("exchange_responses_total", labels)
+        self._measure("exchange_request_seconds", {"endpoint": endpoint}, elapsed_s)
+
+    def moved(self, account: str, state: str) -> None:
+        """Count one order that came into a state."""
+        self._count("orders_total", {"account": account, "state": state})
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Measure one stage of an order's way."""
+        self._measure("order_stage_seconds", {"stage": stage}, seconds)
+
+    def retried(self, reason: str) -> None:
+        """Count one retry."""
+        self._count("retries_total", {"reason": self._code(reason)})
+
+    def waited(self, seconds: float) -> None:
+        """Measure one wait for a token."""
+        self._measure("bucket_wait_seconds", {}, seconds)
+
+    def paged(self, kind: str, result: str) -> None:
+        """Count one page."""
+        self._count("pages_total", {"kind": kind, "result": result})
+
+    def clock_offset(self, account: str, seconds: float) -> None:
+        """Show the exchange's clock minus ours."""
+        self.set("clock_offset_seconds", {"account": account}, seconds)
+
+    def watch_clock(self, account: str, read: Callable[[], float]) -> None:
+        """Show a clock offset that is read at each scrape."""
+        gauge: Any = self._metrics["clock_offset_seconds"]
+        gauge.labels(account=account).set_function(read)
+
+    def set(self, name: str, labels: Mapping[str, str], value: float) -> None:
+        """Set a gauge of the catalogue."""
+        metric = self._metrics[name]
+        if not isinstance(metric, Gauge):
+            raise TypeError(f"{name} is no gauge")
+        (metric.labels(**labels) if labels else metric).set(value)
+
+    def replace(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set a gauge for all its labels at once; those that are not given disappear."""
+        metric = self._metrics[name]
+        metric.clear()
+        for labels, value in values.items():
+            metric.labels(*labels).set(value)  # type: ignore[attr-defined]
+
+    def _code(self, code: str) -> str:
+        if code in self._codes or len(self._codes) < MOST_CODES:
+            self._codes.add(code)
+            return code
+        return "other"
+
+    def _count(self, name: str, labels: Mapping[str, str]) -> None:
+        self._attempt(name, labels, "inc")
+
+    def _measure(self, name: str, labels: Mapping[str, str], value: float) -> None:
+        self._attempt(name, labels, "observe", value)
+
+    def _attempt(self, name: str, labels: Mapping[str, str], method: str, *values: float) -> None:
+        metric: Any = self._metrics[name]
+        try:
+            getattr(metric.labels(**labels) if labels else metric, method)(*values)
+        except (ValueError, TypeError, KeyError):  # an observer must not stop an order
+            failures: Any = self._metrics["observer_failures_total"]
+            failures.inc()
+
+
+def _build(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
+    name = PREFIX + metric.name
+    match metric.kind:
+        case Kind.COUNTER:
+            return Counter(name, metric.meaning, metric.labels, registry=registry)
+        case Kind.GAUGE:
+            return Gauge(name, metric.meaning, metric.labels, registry=registry)
+        case Kind.HISTOGRAM:
+            return Histogram(name, metric.meaning, metric.labels, buckets=metric.buckets, registry=registry)

@@ -1,0 +1,79 @@
+"""The tasks: thin; each hands an id to a service and turns the known failures into a log line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery import Celery, Task
+
+from sluicegate.bootstrap import Container
+from sluicegate.domain.errors import InvalidOrder, LedgerConflict, LedgerUnavailable, SluicegateError
+from sluicegate.domain.orders import OrderId, parse_order
+from sluicegate.messages import ACCEPT, CHANGE, EXECUTE, LOOK
+
+log = structlog.get_logger(__name__)
+
+RETRY_ACCEPT_S = 3
+
+
+def register(app: Celery, container: Container) -> None:
+    """Register the tasks that act on orders.
+
+    Args:
+        app: the worker's.
+        container: its objects.
+    """
+
+    @app.task(name=EXECUTE)
+    def execute(order_id: str) -> str:
+        """Send an order."""
+        return _guarded(EXECUTE, order_id, container.executor.execute)
+
+    @app.task(name=CHANGE)
+    def change(order_id: str) -> str:
+        """Carry out the next change of an order."""
+        return _guarded(CHANGE, order_id, container.changes.carry_out)
+
+    @app.task(name=LOOK)
+    def look(order_id: str) -> str:
+        """Look at an order on the exchange."""
+        return _guarded(LOOK, order_id, container.resolver.look)
+
+    @app.task(name=ACCEPT, bind=True, ignore_result=False, max_retries=None)
+    def accept(self: Task, order: dict[str, Any] | str) -> dict[str, Any]:
+        """Accept an order from a producer that has the broker and no database."""
+        return _accept(self, container, order)
+
+
+def _guarded(task: str, order_id: str, act: Callable[[OrderId], str]) -> str:
+    if not isinstance(order_id, str) or not 0 < len(order_id) <= 64:
+        log.error("poison_message", task=task, order_id=repr(order_id)[:80])
+        return "poison"
+    try:
+        result = act(OrderId(order_id))
+    except SluicegateError as e:  # the scheduler comes back to the order
+        log.error("task_failed", task=task, order_id=order_id, error=type(e).__name__, message=str(e))
+        return type(e).__name__
+    log.debug("task_done", task=task, order_id=order_id, result=result)
+    return result
+
+
+def _accept(task: Task, container: Container, content: dict[str, Any] | str) -> dict[str, Any]:
+    try:
+        fields = json.loads(content) if isinstance(content, str) else content
+        if isinstance(fields, dict) and not fields.get("client_order_id"):
+            # a message may come twice; its id makes the order the same one
+            fields = {**fields, "client_order_id": f"task-{task.request.id}"}
+        [result] = container.submitter.submit([parse_order(fields)])
+    except (InvalidOrder, ValueError, RecursionError) as e:
+        log.warning("order_refused", error=str(e))
+        return {"accepted": False, "error": "InvalidOrder", "message": str(e)}
+    except LedgerUnavailable as e:
+        log.error("ledger_unavailable", then=f"again in {RETRY_ACCEPT_S} s")
+        raise task.retry(exc=e, countdown=RETRY_ACCEPT_S) from e
+    if isinstance(result, LedgerConflict):
+        return {"accepted": False, "error": "LedgerConflict", "message": str(result), "order_id": result.order_id}
+    return {"accepted": True, **result.to_json()}
