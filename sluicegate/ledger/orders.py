@@ -15,7 +15,7 @@ from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import Execution, Order, OrderEvent, OrderId
 from sluicegate.ledger.failures import is_orphan
 from sluicegate.ledger.rows import from_execution, to_event, to_execution, to_order
-from sluicegate.ledger.store import Store
+from sluicegate.ledger.store import COUNTED, Store
 from sluicegate.ledger.tables import ACCEPTED_ROWS, EXECUTIONS, ORDER_EVENTS, ORDERS
 from sluicegate.ports import OrderFilter
 
@@ -96,7 +96,7 @@ class Orders(Store):
             with self._writing() as connection:
                 for start in range(0, len(rows), _FILLS_A_STATEMENT):
                     some = insert(EXECUTIONS).values(rows[start : start + _FILLS_A_STATEMENT])
-                    new += connection.execute(some.on_conflict_do_nothing()).rowcount
+                    new += connection.execute(some.on_conflict_do_nothing(), execution_options=COUNTED).rowcount
         except IntegrityError as e:
             if is_orphan(e):
                 raise OrderNotFound("a fill names an order that the ledger does not have") from e

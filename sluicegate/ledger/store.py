@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, literal, select
 from sqlalchemy.exc import IntegrityError
@@ -20,6 +20,9 @@ from sluicegate.ports import Clock
 T = TypeVar("T")
 
 _TRIES = 5
+
+# SQLAlchemy counts the rows of an INSERT only when told.
+COUNTED: Final = {"preserve_rowcount": True}
 
 
 class Store:
@@ -95,5 +98,6 @@ class Store:
             "detail": literal(dict(detail), e.detail.type),
         }
         row = select(*facts.values()).where(o.order_id == order_id)
-        if connection.execute(insert(ORDER_EVENTS).from_select(list(facts), row)).rowcount != 1:
+        line = insert(ORDER_EVENTS).inline().from_select(list(facts), row)
+        if connection.execute(line, execution_options=COUNTED).rowcount != 1:
             raise OrderNotFound(f"the ledger has no order {order_id}")
