@@ -3,8 +3,8 @@
 When the connection is lost while a message is unacknowledged, `Consumer.on_connection_error_after_connected`
 first collects the transport (its `client` is gone from then on) and then closes the channel again, whose `QoS`
 wants to put unacknowledged messages back through that very client: an `AttributeError` ('NoneType' object has no
-attribute 'hostname') ends the process. Nothing needs to be put back: the messages are in `unacked` and return after
-the visibility timeout.
+attribute 'hostname') ends the process. Nothing needs to be put back: the messages are in `unacked` and return
+after the visibility timeout.
 
 `tests/integration/test_broker_loss.py` kills a real broker under a real worker and fails without this guard.
 """

@@ -39,6 +39,7 @@ def start(app: object, name: str, queues: Sequence[str], concurrency: int) -> No
     """Start Celery's worker in this process, on threads."""
     app.worker_main(  # type: ignore[attr-defined]
         [
+            "--quiet",
             "worker",
             f"--hostname={name}@%h",
             f"--queues={','.join(queues)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from sluicegate.domain.records import AccountRecord
 from sluicegate.ports import Accounts, Buckets, BucketSpec, Clock, Ledger, Observer, Quotas
 
 log = structlog.get_logger(__name__)
+
+QUERY_API = "/v5/user/query-api"
 
 
 @dataclass(slots=True)
@@ -59,6 +62,7 @@ class Valve:
     observer: Observer
     lease_s: float
     _uids: dict[str, str] = field(default_factory=dict)
+    _asking: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def open(
@@ -114,16 +118,22 @@ class Valve:
         known = self._uids.get(account)
         if known is not None:
             return known
+        with self._asking:
+            if account not in self._uids:
+                self._uids[account] = self._find_uid(account)
+            return self._uids[account]
+
+    def _find_uid(self, account: str) -> str:
         configured = self.accounts.get(account)
         record = self.ledger.register_account(AccountRecord(account, configured.environment))
-        if not record.uid:
-            specs = [self.quotas.egress()]
-            grant = self.buckets.acquire(specs, max_wait_s=1.0, lease_s=self.lease_s)
-            self.clock.sleep(grant.wait_s)
-            try:
-                info = configured.exchange.key_info()
-            finally:
-                self.buckets.settle(grant, sent=True)
-            record = self.ledger.register_account(AccountRecord(account, configured.environment, info.uid))
-        self._uids[account] = record.uid
-        return record.uid
+        if record.uid:
+            return record.uid
+        # its bucket is named after the account: whose it is, is the very question
+        specs = self.quotas.specs(account, f"account {account}", QUERY_API, None, orders=1)
+        grant = self.buckets.acquire(specs, max_wait_s=1.0, lease_s=self.lease_s)
+        self.clock.sleep(grant.wait_s)
+        try:
+            info = configured.exchange.key_info()
+        finally:
+            self.buckets.settle(grant, sent=True)
+        return self.ledger.register_account(AccountRecord(account, configured.environment, info.uid)).uid

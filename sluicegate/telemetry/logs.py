@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-_SILENCED = ("pybit", "urllib3", "httpx")
+_SILENCED = ("pybit", "urllib3", "httpx", "celery", "kombu", "redbeat", "alembic")
 
 
 def configure_logs(level: str, form: str, *, process: str) -> None:

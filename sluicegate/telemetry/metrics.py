@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
 
 from sluicegate.telemetry.catalogue import CATALOGUE, PREFIX, Kind, Metric
@@ -21,6 +21,7 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        disable_created_metrics()  # a second series for each counter that nobody reads
         self.registry = registry if registry is not None else CollectorRegistry()
         self._metrics: dict[str, MetricWrapperBase] = {
             metric.name: _build(metric, self.registry) for metric in CATALOGUE
