@@ -1,0 +1,158 @@
+"""Buckets in Redis and in memory answer alike, to the microsecond.
+
+The Lua runs on a real server and reads a clock moved by hand: the test, not the product, puts another command in
+the place of `TIME`. Every other line is the one that runs in production.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluicegate.domain.errors import BucketDenied
+from sluicegate.domain.outcomes import RateHeaders
+from sluicegate.ports import Buckets, BucketSpec, Grant
+from sluicegate.ratelimit import bucket, memory
+from sluicegate.ratelimit.bucket import RedisBuckets
+from sluicegate.ratelimit.memory import MemoryBuckets
+
+TIME = "redis.call('TIME')"
+HAND_TIME = "redis.call('HMGET', 'hand:{buckets}', 's', 'us')"
+OPERATIONS = ("acquire", "settle", "block", "peek")
+
+_script_text = bucket.script_text
+
+
+class SharedClock:
+    """A clock moved by hand that both kinds of bucket read."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self.now_us = 1_795_000_000_000_000
+        self.sleep(0)
+
+    def now(self) -> datetime:
+        """Return the time as a date."""
+        return datetime.fromtimestamp(self.monotonic(), UTC)
+
+    def monotonic(self) -> float:
+        """Return the time in seconds."""
+        return self.now_us / 1_000_000
+
+    def sleep(self, seconds: float) -> None:
+        """Move the clock, also the server's."""
+        self.now_us += round(seconds * 1_000_000)
+        s, us = divmod(self.now_us, 1_000_000)
+        self._client.hset("hand:{buckets}", mapping={"s": s, "us": us})
+
+
+class Pair:
+    """The two kinds of bucket, asked the same."""
+
+    def __init__(self, client: redis.Redis, patch: pytest.MonkeyPatch) -> None:
+        client.flushall()
+        patch.setattr(bucket, "script_text", lambda operation: _script_text(operation).replace(TIME, HAND_TIME))
+        self.asked = 0
+        for module in (bucket, memory):
+            patch.setattr(module, "new_nonce", lambda: f"{self.asked:04}")
+        self.client = client
+        self.clock = SharedClock(client)
+        self.kinds: tuple[Buckets, Buckets] = (RedisBuckets(client), MemoryBuckets(self.clock))
+        self.held: list[Grant] = []
+
+    def acquire(self, specs: list[BucketSpec], max_wait_s: float) -> None:
+        """Ask both; keep a grant."""
+        self.asked += 1
+        redis_answer, memory_answer = (_ask(kind, specs, max_wait_s) for kind in self.kinds)
+        assert memory_answer == redis_answer
+        if isinstance(memory_answer, Grant):
+            self.held.append(memory_answer)
+
+    def settle(self, index: int, *, sent: bool, observed: RateHeaders | None) -> None:
+        """Settle one of the grants kept, with both."""
+        if self.held:
+            grant = self.held.pop(index % len(self.held))
+            for kind in self.kinds:
+                kind.settle(grant, sent=sent, observed=observed)
+
+    def block(self, spec: BucketSpec, for_s: float) -> None:
+        """Block a bucket in both."""
+        for kind in self.kinds:
+            kind.block(spec, for_s=for_s)
+
+    def forget(self) -> None:
+        """Empty both."""
+        self.client.flushall()
+        self.clock.sleep(0)
+        self.kinds[1].forget()
+
+    def check(self) -> None:
+        """Compare what both show."""
+        assert self.kinds[0].states() == self.kinds[1].states()
+
+
+def _ask(kind: Buckets, specs: list[BucketSpec], max_wait_s: float) -> Grant | float:
+    try:
+        return kind.acquire(specs, max_wait_s=max_wait_s, lease_s=3)
+    except BucketDenied as denied:
+        return denied.retry_after_s
+
+
+limits = {"uid": 3, "batch": 5, "ip": 7}
+windows = {"uid": 1.0, "batch": 1.0, "ip": 2.5}
+specs = st.builds(
+    lambda name, cost: BucketSpec(name, limits[name], windows[name], cost),
+    st.sampled_from(sorted(limits)),
+    st.integers(1, 3),
+)
+headers = st.builds(RateHeaders, limit=st.integers(1, 9), remaining=st.none() | st.integers(0, 9))
+sets = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.name)
+acquires = st.tuples(st.just("acquire"), sets, st.sampled_from([0.0, 0.2, 1.0, 4.0]))
+settles = st.tuples(st.just("settle"), st.integers(0, 30), st.booleans(), st.none() | headers)
+sleeps = st.tuples(st.just("sleep"), st.integers(0, 2_000_000).map(lambda us: us / 1_000_000))
+blocks = st.tuples(st.just("block"), specs, st.sampled_from([-1.0, 0.5, 4.0]))
+walks = st.lists(
+    st.one_of(acquires, acquires, acquires, settles, settles, sleeps, blocks, st.just(("forget",))), max_size=40
+)
+
+
+@given(walks)
+def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
+    """Any walk of acquire, settle, block, time and loss: same grants, waits, instants to come back, and states."""
+    with redis.Redis.from_url(valkey_url) as client, pytest.MonkeyPatch.context() as patch:
+        pair = Pair(client, patch)
+        for what, *detail in walk:
+            match what, detail:
+                case "acquire", [wanted, max_wait_s]:
+                    pair.acquire(wanted, max_wait_s)
+                case "settle", [index, sent, observed]:
+                    pair.settle(index, sent=sent, observed=observed)
+                case "block", [spec, for_s]:
+                    pair.block(spec, for_s)
+                case "sleep", [seconds]:
+                    pair.clock.sleep(seconds)
+                case _:
+                    pair.forget()
+            pair.check()
+
+
+def test_redis_and_memory_give_the_same_tickets_to_a_crowd(valkey_url):
+    """A long queue whose callers all come back, then one whose callers vanish: the ticket clocks stay alike."""
+    uid = BucketSpec("uid", 3)
+    with redis.Redis.from_url(valkey_url) as client, pytest.MonkeyPatch.context() as patch:
+        pair = Pair(client, patch)
+        pair.clock.sleep(0.5)
+        for pause_s in [0.0] * 40 + [0.09] * 60 + [7.0] + [0.0] * 10 + [0.4] * 20:
+            pair.clock.sleep(pause_s)
+            pair.acquire([uid], 0.1)
+            pair.settle(0, sent=True, observed=None)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_scripts_read_the_servers_time_once(operation):
+    """One instant an operation; otherwise the clock of these tests would not be the whole truth."""
+    assert _script_text(operation).count(TIME) == 1
