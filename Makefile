@@ -1,0 +1,62 @@
+# Sluicegate. `make help` lists the targets. Needs Python >= 3.11 and make, nothing else.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check format bench docs lock build clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sluicegate needs Python 3.11 or later; set PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python requirements/run.lock pyproject.toml
+	@echo "installing (locked, with hashes) ..."
+	@$(PIP) --no-deps --require-hashes -r requirements/run.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	@echo "installing what development needs (locked, with hashes) ..."
+	@$(PIP) --no-deps --require-hashes -r requirements/dev.lock
+	@touch $@
+
+demo: $(VENV)/.run ## Run a mixed day of orders against the simulator and compare ledger and exchange
+	@$(BIN)/sluicegate demo
+
+up: $(VENV)/.run ## Run the whole stack until Ctrl-C, with simulator accounts
+	@$(BIN)/sluicegate up --demo-accounts
+
+test: $(VENV)/.dev ## Run every test, on real servers from wheels
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Check format, lint, types, import contracts, generated documents
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m docs.generate --check
+
+format: $(VENV)/.dev ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## Write the documents that are made from the code
+	@$(BIN)/python -m docs.generate
+
+bench: $(VENV)/.dev ## Measure, against peers in the same run; writes benchmarks/results/latest.json
+	@$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.dev ## Resolve the dependencies anew
+	@$(PIP) uv
+	@$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --group dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes \
+	  -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/run.lock
+
+clean: ## Remove what this file and the embedded parts made
+	@rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
