@@ -94,8 +94,8 @@ def account_instruments(call: Call) -> Reply:
 
 
 def fee_rate(call: Call) -> Reply:
-    """List the fee rates of a category or symbol."""
-    category = category_of(call.params)
+    """List the fee rates of a category or symbol; without a category, those of linear."""
+    category = category_of({"category": "linear", **call.params})
     rates = {"takerFeeRate": text(TAKER_FEE[category]), "makerFeeRate": text(MAKER_FEE[category])}
     if category == "option":
         bases = dict.fromkeys(item.base for item in call.exchange.instruments.of(category))

@@ -49,7 +49,7 @@ class Settlement:
             fee_rate=fee_rate,
             is_maker=is_maker,
             time_ms=now_ms,
-            leaves=order.remaining,
+            leaves=ZERO if order.by_quote else order.remaining,
         )
         if category == "spot":
             _settle_spot(account, execution)
