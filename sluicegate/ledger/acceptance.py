@@ -23,12 +23,16 @@ _LOOKUP_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    order: NewOrder
-    fingerprint: str
+    """An order as it will be stored; made before the transaction, which others wait for."""
 
-    @property
-    def key(self) -> _Key:
-        return self.order.request.account, self.order.client_order_id
+    key: _Key
+    row: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, order: NewOrder, wake_at: datetime) -> _Candidate:
+        row = from_new_order(order, order.request.fingerprint())
+        row["wake_at"] = max(wake_at, row["due_at"])
+        return cls((row["account"], row["client_order_id"]), row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class _Holder:
     state: State
     fingerprint: str
 
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> _Holder:
+        return cls(OrderId(row["order_id"]), OrderLinkId(row["link_id"]), State(row["state"]), row["fingerprint"])
+
 
 class Acceptance(Store):
     """Stores new orders."""
@@ -50,29 +58,26 @@ class Acceptance(Store):
         When this raises `LedgerUnavailable` the commit may have happened all the same: hand over the same
         `NewOrder`s again, they are not stored twice.
         """
-        candidates = [_Candidate(order, order.request.fingerprint()) for order in orders]
+        candidates = [_Candidate.of(order, wake_at) for order in orders]
         if not candidates:
             return []
-        return self._write_against(ONE_ORDER_A_CLIENT_ID, lambda c: self._accept(c, candidates, wake_at))
+        return self._write_against(ONE_ORDER_A_CLIENT_ID, lambda connection: self._accept(connection, candidates))
 
-    def _accept(
-        self, connection: Connection, candidates: Sequence[_Candidate], wake_at: datetime
-    ) -> list[Receipt | LedgerConflict]:
+    def _accept(self, connection: Connection, candidates: Sequence[_Candidate]) -> list[Receipt | LedgerConflict]:
         holders = _holders(connection, candidates)
         fresh: dict[_Key, _Candidate] = {}
         for candidate in candidates:
             if candidate.key not in holders:
                 fresh.setdefault(candidate.key, candidate)
-        self._insert(connection, fresh, wake_at)
-        holders.update((key, _first_holder(candidate)) for key, candidate in fresh.items())
+        self._insert(connection, fresh)
+        holders.update((key, _Holder.of(candidate.row)) for key, candidate in fresh.items())
         return [_answer(c, holders[c.key], is_new=fresh.get(c.key) is c) for c in candidates]
 
-    def _insert(self, connection: Connection, fresh: Mapping[_Key, _Candidate], wake_at: datetime) -> None:
+    def _insert(self, connection: Connection, fresh: Mapping[_Key, _Candidate]) -> None:
         if not fresh:
             return
         # In the order of the keys: two calls that share some wait for each other, and never in a circle.
-        ordered = [fresh[key] for key in sorted(fresh)]
-        rows = [_row(candidate, wake_at) for candidate in ordered]
+        rows = [dict(fresh[key].row) for key in sorted(fresh)]
         connection.execute(insert(ORDERS).inline(), rows)
         connection.execute(insert(ORDER_EVENTS).inline(), [self._first_event(row) for row in rows])
 
@@ -92,12 +97,6 @@ class Acceptance(Store):
         }
 
 
-def _row(candidate: _Candidate, wake_at: datetime) -> dict[str, Any]:
-    row = from_new_order(candidate.order, candidate.fingerprint)
-    row["wake_at"] = max(wake_at, row["due_at"])
-    return row
-
-
 def _holders(connection: Connection, candidates: Iterable[_Candidate]) -> dict[_Key, _Holder]:
     """Return who holds the candidates' keys in the database."""
     ids: dict[str, list[str]] = defaultdict(list)
@@ -109,20 +108,16 @@ def _holders(connection: Connection, candidates: Iterable[_Candidate]) -> dict[_
     for account, client_order_ids in ids.items():
         for start in range(0, len(client_order_ids), _LOOKUP_SIZE):
             some = client_order_ids[start : start + _LOOKUP_SIZE]
-            for row in connection.execute(wanted.where(o.account == account, o.client_order_id.in_(some))):
-                holders[account, row.client_order_id] = _Holder(
-                    OrderId(row.order_id), OrderLinkId(row.link_id), State(row.state), row.fingerprint
-                )
+            for row in connection.execute(
+                wanted.where(o.account == account, o.client_order_id.in_(some))
+            ).mappings():
+                holders[account, row["client_order_id"]] = _Holder.of(row)
     return holders
-
-
-def _first_holder(candidate: _Candidate) -> _Holder:
-    return _Holder(candidate.order.order_id, candidate.order.link_id, State.ACCEPTED, candidate.fingerprint)
 
 
 def _answer(candidate: _Candidate, holder: _Holder, *, is_new: bool) -> Receipt | LedgerConflict:
     account, client_order_id = candidate.key
-    if holder.fingerprint != candidate.fingerprint:
+    if holder.fingerprint != candidate.row["fingerprint"]:
         text = (
             f"client_order_id {client_order_id!r} of account {account!r} belongs to order {holder.order_id}, "
             "which has other content; use a new client_order_id, or send the same content"

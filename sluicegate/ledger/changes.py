@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from sluicegate.domain.orders import OrderId
 from sluicegate.domain.records import OPEN_CHANGES, Change, ChangeState
 from sluicegate.ledger.rows import from_change, to_change
 from sluicegate.ledger.store import Store
-from sluicegate.ledger.tables import ONE_CHANGE_A_SEQUENCE, ORDER_CHANGES
+from sluicegate.ledger.tables import ORDER_CHANGES, ORDERS
 from sluicegate.ports import ChangePatch
 
 _OPEN = sorted(state.value for state in OPEN_CHANGES)
@@ -27,15 +27,16 @@ class Changes(Store):
         Raises:
             OrderNotFound: there is no such order.
         """
-        return self._write_against(ONE_CHANGE_A_SEQUENCE, lambda connection: self._add(connection, change))
-
-    def _add(self, connection: Connection, change: Change) -> Change:
-        c = ORDER_CHANGES.c
+        o, c = ORDERS.c, ORDER_CHANGES.c
+        # Whoever asks for another change of this order waits here, so that the numbers have no gap and no twin.
+        its_order = select(o.order_id).where(o.order_id == change.order_id).with_for_update(key_share=True)
         last = select(func.coalesce(func.max(c.sequence), 0)).where(c.order_id == change.order_id)
-        numbered = replace(change, sequence=int(connection.execute(last).scalar_one()) + 1)
         detail = {"change_id": change.change_id, **change.fields}
-        self._note(connection, change.order_id, f"{change.kind.value}_requested", detail, change.created_at)
-        connection.execute(insert(ORDER_CHANGES).inline(), from_change(numbered))
+        with self._writing() as connection:
+            connection.execute(its_order)
+            numbered = replace(change, sequence=int(connection.execute(last).scalar_one()) + 1)
+            self._note(connection, change.order_id, f"{change.kind.value}_requested", detail, change.created_at)
+            connection.execute(insert(ORDER_CHANGES).inline(), from_change(numbered))
         return numbered
 
     def open_changes(self, order_id: OrderId) -> list[Change]:

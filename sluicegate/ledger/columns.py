@@ -16,6 +16,8 @@ from sluicegate.domain.numbers import plain
 IdText = String().with_variant(String(collation="C"), "postgresql")
 BigId = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts by itself on SQLite
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=str, allow_nan=False)
+
 
 class Moment(TypeDecorator[datetime]):
     """A point in time with its zone: timestamptz on PostgreSQL, sortable UTC text on SQLite; exact to 1 us."""
@@ -82,4 +84,4 @@ class Words(TypeDecorator[str]):
 
 def to_json_text(value: Any) -> str:
     """Write JSON for a column: ASCII, so that every character survives; a fact of another type as its text."""
-    return json.dumps(value, separators=(",", ":"), default=str, allow_nan=False)
+    return _ENCODER.encode(value)

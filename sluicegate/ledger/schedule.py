@@ -13,7 +13,7 @@ from sqlalchemy import CTE, Connection, Integer, Select, Subquery, bindparam, se
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import Change
-from sluicegate.ledger.rows import to_change, to_order
+from sluicegate.ledger.rows import AnyRow, to_change, to_order
 from sluicegate.ledger.store import Store
 from sluicegate.ledger.tables import ORDER_CHANGES, ORDERS
 
@@ -28,11 +28,11 @@ class Schedule(Store):
         """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; see the port."""
         if not states or limit < 1:
             return []
-        wanted = {"now": now, "limit": limit}
+        take = _take_alone if self._is_sqlite else _take_beside_others
+        wanted, until = {"now": now, "limit": limit}, now + snooze
         with self._writing() as connection:
-            if self._is_sqlite:
-                return _take_alone(connection, frozenset(states), wanted, now + snooze)
-            return _take_beside_others(connection, frozenset(states), wanted, now + snooze)
+            rows = take(connection, frozenset(states), wanted, until)
+        return [replace(to_order(row), wake_at=until) for row in rows]
 
     def take_due_changes(self, now: datetime, *, limit: int, snooze: timedelta) -> list[Change]:
         """Take open changes whose `wake_at` has come, as `take_due` does orders; oldest first."""
@@ -54,20 +54,20 @@ class Schedule(Store):
 
 def _take_alone(
     connection: Connection, states: frozenset[State], wanted: dict[str, Any], until: datetime
-) -> list[Order]:
+) -> Sequence[AnyRow]:
     """Take orders on SQLite, where the transaction keeps every other writer out."""
     due = _due(states, is_shared=False).subquery()
     query = select(ORDERS).join(due, ORDERS.c.order_id == due.c.order_id)
     ordered = query.order_by(due.c.priority.desc(), due.c.wake_at, due.c.order_id)
-    orders = [to_order(row) for row in connection.execute(ordered, wanted)]
-    for some in _batches([order.order_id for order in orders]):
+    rows = connection.execute(ordered, wanted).all()
+    for some in _batches([row.order_id for row in rows]):
         connection.execute(update(ORDERS).where(ORDERS.c.order_id.in_(some)).values(wake_at=until))
-    return [replace(order, wake_at=until) for order in orders]
+    return rows
 
 
 def _take_beside_others(
     connection: Connection, states: frozenset[State], wanted: dict[str, Any], until: datetime
-) -> list[Order]:
+) -> Sequence[AnyRow]:
     """Take orders on PostgreSQL in one statement; rows that another scheduler holds are left to it."""
     # Materialized: the rows are locked and counted once, whatever the plan of the update.
     due: CTE = _due(states, is_shared=True).cte("due").prefix_with("MATERIALIZED")
@@ -78,7 +78,7 @@ def _take_beside_others(
         .returning(ORDERS, due.c.wake_at.label("woke_at"))
     )
     rows = connection.execute(take, wanted).all()
-    return [to_order(row) for row in sorted(rows, key=lambda row: (-row.priority, row.woke_at, row.order_id))]
+    return sorted(rows, key=lambda row: (-row.priority, row.woke_at, row.order_id))
 
 
 @lru_cache(maxsize=64)

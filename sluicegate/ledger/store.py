@@ -19,7 +19,7 @@ from sluicegate.ports import Clock
 
 T = TypeVar("T")
 
-_TRIES = 5
+_TRIES = 8
 
 # SQLAlchemy counts the rows of an INSERT only when told.
 COUNTED: Final = {"preserve_rowcount": True}

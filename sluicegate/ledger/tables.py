@@ -22,7 +22,6 @@ METADATA = MetaData(
     }
 )
 ONE_ORDER_A_CLIENT_ID = "uq_orders_account_client_order_id"
-ONE_CHANGE_A_SEQUENCE = "uq_order_changes_order_id_sequence"
 ONE_OPEN_INCIDENT_A_KEY = "uq_incidents_open_key"
 ONE_HALT_A_SCOPE = "pk_halts"
 ONE_ACCOUNT_A_NAME = "pk_accounts"
@@ -143,7 +142,7 @@ class ChangeRow(LedgerRow, table=True):
 
     __tablename__ = "order_changes"
     __table_args__ = (
-        UniqueConstraint("order_id", "sequence", name=ONE_CHANGE_A_SEQUENCE),
+        UniqueConstraint("order_id", "sequence"),
         _partial("ix_order_changes_wake", "wake_at", where=WAKING_ROWS),
     )
 

@@ -1,0 +1,114 @@
+"""Sixteen threads in four processes want the same thing; the database decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import ledger_contenders as contenders
+import pytest
+from ledger_cases import NOON, accept, accept_one, change, new_order
+
+from sluicegate.domain.lifecycle import State
+from sluicegate.ports import Ledger
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[contenders.Crowd]:
+    """Give the processes."""
+    with contenders.crowd() as crowd:
+        yield crowd
+
+
+def test_claim_by_threads_of_one_ledger_is_won_once(ledger: Ledger) -> None:
+    """Sixteen threads claim the same order on the same snapshot: one gets it."""
+    orders = accept(ledger, *(new_order() for _ in range(5)))
+    with ThreadPoolExecutor(16) as pool:
+        for order in orders:
+            won = list(pool.map(lambda n, id_=order.order_id: contenders.claim(ledger, n, id_), range(16)))
+            assert won.count(True) == 1
+            assert [e.event for e in ledger.events(order.order_id)] == ["accepted", "claimed"]
+
+
+def test_claim_by_processes_is_won_once(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:
+    """Sixteen threads of four processes claim the same order: one gets it."""
+    order = accept_one(ledger)
+
+    won = crowd.run(url, contenders.claim, order.order_id)
+
+    assert won.count(True) == 1
+    assert (ledger.get(order.order_id).version, len(ledger.events(order.order_id))) == (2, 2)
+
+
+def test_accept_same_keys_by_processes_stores_each_once(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:
+    """However many hand over the same keys at once, each is one order, and all get its receipt."""
+    new = crowd.run(url, contenders.accept_same, 64)
+
+    assert ledger.count_orders() == {("main", State.ACCEPTED): 64}
+    stored = [order_id for ids in new for order_id in ids]
+    assert len(stored) == len(set(stored)) == 64
+    assert all(len(ledger.events(order_id)) == 1 for order_id in stored[:5])
+
+
+def test_take_due_by_processes_hands_each_order_to_one(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:
+    """Several schedulers share what is due; nothing is handed out twice, nothing is left."""
+    ledger.accept([new_order(priority=i % 3) for i in range(400)], wake_at=NOON)
+
+    taken = [order_id for ids in crowd.run(url, contenders.drain, 400) for order_id in ids]
+
+    assert len(taken) == len(set(taken)) == 400
+
+
+def test_take_due_changes_by_processes_hands_each_to_one(
+    crowd: contenders.Crowd, ledger: Ledger, url: str
+) -> None:
+    """Several schedulers share the changes that are due."""
+    order = accept_one(ledger)
+    for number in range(24):
+        ledger.add_change(change(order.order_id, f"c{number:02d}"))
+
+    taken = [change_id for ids in crowd.run(url, contenders.drain_changes, 12) for change_id in ids]
+
+    assert len(taken) == len(set(taken)) == 24
+
+
+def test_add_change_by_processes_numbers_without_gap(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:
+    """Changes of one order asked for at once get places of their own."""
+    order = accept_one(ledger)
+
+    places = crowd.run(url, contenders.add_change, order.order_id)
+
+    assert sorted(places) == list(range(1, 17))
+    assert len(ledger.events(order.order_id)) == 17
+
+
+def test_open_incident_by_processes_opens_one(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:
+    """One problem met by everyone at once is one incident, and one of them tells it."""
+    assert crowd.run(url, contenders.meet_incident).count(True) == 1
+
+    (incident,) = ledger.incidents()
+
+    assert incident.count == 16
+
+
+def test_halt_by_processes_stores_one_with_the_longest_time(
+    crowd: contenders.Crowd, ledger: Ledger, url: str
+) -> None:
+    """One scope has one halt; the longest wins, whoever came first."""
+    assert crowd.run(url, contenders.halt_account).count(True) == 1
+
+    (halt,) = ledger.halts()
+
+    assert halt.until == NOON + timedelta(seconds=16)
+
+
+def test_records_stored_by_processes_at_once_are_stored_once(
+    crowd: contenders.Crowd, ledger: Ledger, url: str
+) -> None:
+    """The same account and the same fills, reported by everyone at once, are stored once."""
+    order = accept_one(ledger)
+
+    assert set(crowd.run(url, contenders.register)) == {"1001"}
+    assert sum(crowd.run(url, contenders.add_fills, order.order_id)) == 16
+    assert len(ledger.executions(order.order_id)) == 16

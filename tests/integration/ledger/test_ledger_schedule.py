@@ -1,0 +1,110 @@
+"""What is due is handed out, most urgent first, to one taker."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from ledger_cases import NOON, SNOOZE, accept, change, new_order
+from sqlalchemy import Engine, text
+
+from sluicegate.domain.lifecycle import OPEN_STATES, Event, State
+from sluicegate.domain.orders import ChangeKind
+from sluicegate.domain.records import ChangeState
+from sluicegate.ports import Ledger
+
+SECOND = timedelta(seconds=1)
+
+
+def test_take_due_takes_what_has_come_once(ledger: Ledger) -> None:
+    """Only orders whose time has come are taken; then they sleep for the snooze."""
+    due, later = accept(ledger, new_order(), new_order(due_at=NOON + SECOND))
+
+    (taken,) = ledger.take_due(NOON, states=[State.ACCEPTED], limit=10, snooze=SNOOZE)
+
+    assert ledger.get(due.order_id) == taken
+    assert (taken.version, taken.wake_at) == (due.version, NOON + SNOOZE)
+    assert ledger.get(later.order_id) == later
+    assert len(ledger.events(due.order_id)) == 1
+    assert ledger.take_due(NOON, states=[State.ACCEPTED], limit=10, snooze=SNOOZE) == []
+    again = ledger.take_due(NOON + SNOOZE, states=[State.ACCEPTED], limit=10, snooze=SNOOZE)
+    assert [order.order_id for order in again] == [later.order_id, due.order_id]
+
+
+def test_take_due_puts_priority_first_then_the_longest_wait(ledger: Ledger) -> None:
+    """Highest priority first, then the earliest `wake_at`, over all states asked for; `limit` cuts the rest."""
+    orders = [new_order(priority=p, at=NOON - s * SECOND) for p, s in ((0, 9), (5, 1), (5, 3), (9, 0), (0, 4))]
+    stored = accept(ledger, *orders, wake_at=NOON - 60 * SECOND)
+    ledger.transition(stored[2], Event.PARKED, {"wake_at": NOON - 2 * SECOND}, {})
+    ledger.transition(stored[1], Event.PARKED, {"wake_at": NOON - 4 * SECOND}, {})
+
+    states = [State.PARKED, State.ACCEPTED]
+    first = ledger.take_due(NOON, states=states, limit=4, snooze=SNOOZE)
+    rest = ledger.take_due(NOON, states=states, limit=4, snooze=SNOOZE)
+
+    ids = [order.order_id for order in orders]
+    assert [ids.index(order.order_id) for order in first] == [3, 1, 2, 0]
+    assert [ids.index(order.order_id) for order in rest] == [4]
+
+
+def test_take_due_looks_at_the_given_states_only(ledger: Ledger) -> None:
+    """Each state has its own taker."""
+    accepted, claimed = accept(ledger, new_order(), new_order())
+    ledger.transition(claimed, Event.CLAIMED, {}, {})
+
+    assert ledger.take_due(NOON, states=[], limit=9, snooze=SNOOZE) == []
+    assert ledger.take_due(NOON, states=[State.ACCEPTED], limit=0, snooze=SNOOZE) == []
+    taken = ledger.take_due(NOON, states=[State.SUBMITTING, State.LIVE], limit=9, snooze=SNOOZE)
+    assert [order.order_id for order in taken] == [claimed.order_id]
+    taken = ledger.take_due(NOON, states=OPEN_STATES, limit=9, snooze=SNOOZE)
+    assert [order.order_id for order in taken] == [accepted.order_id]
+
+
+def test_take_due_takes_more_than_one_statement_holds(ledger: Ledger) -> None:
+    """A large limit is honoured."""
+    ledger.accept([new_order() for _ in range(1203)], wake_at=NOON)
+
+    assert len(ledger.take_due(NOON, states=[State.ACCEPTED], limit=1201, snooze=SNOOZE)) == 1201
+    assert len(ledger.take_due(NOON, states=[State.ACCEPTED], limit=1201, snooze=SNOOZE)) == 2
+
+
+DUE = "SELECT order_id FROM orders WHERE state = 'accepted' AND priority = 3 AND wake_at <= :at ORDER BY wake_at"
+OLDEST = "SELECT due_at FROM orders WHERE state = 'accepted' AND due_at <= :at ORDER BY due_at LIMIT 1"
+RECENT = "SELECT count(*) FROM orders WHERE account = 'main' AND created_at > :at AND created_at <= :at"
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (DUE, "ix_orders_wake"),
+        (OLDEST, "ix_orders_accepted_due_at"),
+        (RECENT, "ix_orders_account_created_at"),
+    ],
+)
+def test_frequent_queries_have_an_index(ledger: Ledger, engine: Engine, query: str, index: str) -> None:
+    """What the scheduler asks all the time does not read every order."""
+    ledger.accept([new_order(at=NOON + i * SECOND) for i in range(300)], wake_at=NOON)
+    is_sqlite = engine.dialect.name == "sqlite"
+    with engine.begin() as connection:
+        if not is_sqlite:
+            connection.execute(text("ANALYZE orders"))
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+        plan = connection.execute(text(f"{explain} {query}"), {"at": NOON.isoformat()})
+        assert index in str(plan.all())
+
+
+def test_take_due_changes_takes_oldest_first_once(ledger: Ledger) -> None:
+    """Open changes whose time has come go out, oldest first; settled ones never."""
+    (order,) = accept(ledger, new_order())
+    for number, wait in enumerate((0, 0, 5)):
+        ledger.add_change(change(order.order_id, f"c{number}", wake_at=NOON + wait * SECOND))
+    settled = ledger.add_change(change(order.order_id, "c3", kind=ChangeKind.AMEND, fields={"qty": "1"}))
+    ledger.move_change(settled, ChangeState.VOID, {}, {})
+
+    first = ledger.take_due_changes(NOON, limit=1, snooze=SNOOZE)
+    second = ledger.take_due_changes(NOON, limit=9, snooze=SNOOZE)
+
+    assert [(c.change_id, c.wake_at) for c in (*first, *second)] == [("c0", NOON + SNOOZE), ("c1", NOON + SNOOZE)]
+    assert ledger.open_changes(order.order_id)[:2] == [*first, *second]
+    assert ledger.take_due_changes(NOON, limit=9, snooze=SNOOZE) == []
