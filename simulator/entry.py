@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -81,10 +82,10 @@ def _skeleton(exchange: Exchange, account: Account, instrument: Instrument, para
         uid=account.uid,
         instrument=instrument,
         side=side,
-        kind=kind,
+        kind=sys.intern(kind),
         qty=ZERO,
         price=ZERO,
-        tif="IOC" if kind == "Market" else tif,
+        tif="IOC" if kind == "Market" else sys.intern(tif),
         created_ms=now_ms,
         updated_ms=now_ms,
         last_on_create=exchange.market.last(instrument),

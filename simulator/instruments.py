@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -89,8 +90,9 @@ class Instruments:
         return [item for item in self._by_key.values() if item.symbol == symbol]
 
 
+@functools.cache
 def load_instruments() -> Instruments:
-    """Read the built-in list."""
+    """Read the built-in list, once: it never changes."""
     rows: list[dict[str, Any]] = json.loads(_DATA.read_text())
     return Instruments(_instrument(row) for row in rows)
 

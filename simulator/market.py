@@ -24,6 +24,7 @@ class Market:
 
     The last price is the bid; the ask is one tick above. A market that is given a `depth` shows each incoming
     order only that much at the touch, which is how partial fills come about; otherwise the depth is endless.
+    With a depth of zero there is no price to be had, and market orders are rejected after their acknowledgement.
 
     Args:
         instruments: All instruments; their opening prices count until a price is set.

@@ -133,7 +133,8 @@ def orderbook(exchange: Exchange, params: Json) -> Reply:
     default = 25 if category in {"linear", "inverse"} else 1
     depth = query_number(params, "limit", default, _BOOK_DEPTH[category])
     touch = exchange.market.touch(instrument)
-    size = text(exchange.market.depth(instrument) or instrument.max_market_qty)
+    depth_shown = exchange.market.depth(instrument)
+    size = text(instrument.max_market_qty if depth_shown is None else depth_shown)
     bids = [touch.bid - instrument.tick * level for level in range(depth)]
     asks = [touch.ask + instrument.tick * level for level in range(depth)]
     now_ms = exchange.clock.now_ms()

@@ -127,6 +127,10 @@ class Matching:
         touch = self._market.touch(order.instrument)
         price = touch.ask if order.is_buy else touch.bid
         is_market = order.kind == "Market"
+        if is_market and self._market.depth(order.instrument) == 0:
+            order.reject_reason = "EC_NoImmediateQtyToFill"
+            self._close(order, Status.REJECTED)
+            return
         crosses = is_market or (order.price >= price if order.is_buy else order.price <= price)
         if crosses and order.tif == "PostOnly":
             self.end(order, cancel_type="CancelByUser", reason="EC_PostOnlyWillTakeLiquidity")

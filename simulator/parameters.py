@@ -10,7 +10,7 @@ from simulator.codes import bad_parameter, codes_of
 from simulator.instruments import CATEGORIES, Instrument, Instruments
 from simulator.wire import Json, Refusal
 
-_PLAIN_NUMBER = re.compile(r"\d{1,24}(\.\d{1,18})?", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"\d{1,15}(\.\d{1,18})?", re.ASCII)
 _LINK_ID = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
 
 

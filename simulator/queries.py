@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from simulator.codes import bad_parameter
@@ -13,6 +14,8 @@ from simulator.memory import DAY_MS, is_remembered
 from simulator.orders import OPEN, Execution, Order, Status, execution_view, order_view
 from simulator.parameters import category_of, query_number, text_of
 from simulator.wire import Json, Refusal, Reply
+
+T = TypeVar("T")
 
 WEEK_MS = 7 * DAY_MS
 _CURSOR = re.compile(r"page_token=(\d{1,18})", re.ASCII)
@@ -84,7 +87,8 @@ def history(call: Call) -> Reply:
     if _names_an_order(params):
         return _order_page(category, [order for order in _find(call, category) if is_listed(order)], limit, params)
     orders = call.account.orders[category]  # type: ignore[index]
-    listed = (order for order in _between(orders, start_ms, end_ms) if is_listed(order))
+    newest_first = _newest_first(orders, _cursor_of(params), lambda order: order.number)
+    listed = (order for order in newest_first if start_ms <= order.created_ms <= end_ms and is_listed(order))
     return _order_page(category, listed, limit, params)
 
 
@@ -104,9 +108,10 @@ def executions(call: Call) -> Reply:
             chosen = chosen._replace(base="BTC")
         start_ms, end_ms = _span_of(params, call.exchange.clock.now_ms())
         kind = str(params.get("execType", ""))
+        booked = call.account.executions[category]  # type: ignore[index]
         fills = (
             fill
-            for fill in reversed(call.account.executions[category])  # type: ignore[index]
+            for fill in _newest_first(booked, _cursor_of(params), lambda fill: fill.seq)
             if start_ms <= fill.time_ms <= end_ms and chosen.passes(fill.order) and kind in ("", "Trade")
         )
     before = _cursor_of(params)
@@ -166,9 +171,10 @@ def _span_of(params: Json, now_ms: int) -> tuple[int, int]:
     return start_ms, end_ms
 
 
-def _between(orders: Sequence[Order], start_ms: int, end_ms: int) -> Iterator[Order]:
-    """Yield the orders created in a span, newest first."""
-    return (order for order in reversed(orders) if start_ms <= order.created_ms <= end_ms)
+def _newest_first(booked: Sequence[T], before: int | None, number: Callable[[T], int]) -> Iterator[T]:
+    """Yield a sequence backwards from just below a number, so that a late page costs no more than the first."""
+    stop = len(booked) if before is None else bisect_left(booked, before, key=number)
+    return (booked[position] for position in range(stop - 1, -1, -1))
 
 
 def _order_page(category: str, newest_first: Iterable[Order], limit: int, params: Json) -> Reply:

@@ -6,9 +6,9 @@ import asyncio
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from simulator.exchange import Exchange
@@ -51,7 +51,7 @@ class Application:
         self._gateway = Gateway(exchange)
         self._truth = Truth(exchange)
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event of uvicorn."""
         if scope["type"] != "http":
             return
@@ -68,7 +68,7 @@ class Application:
         else:
             await _send(send, response)
 
-    async def _exchange_answer(self, request: Request, scope: HTTPScope) -> Response | None:
+    async def _exchange_answer(self, request: Request, scope: Scope) -> Response | None:
         """Return the exchange's answer, None if the connection was cut instead."""
         exchange, gateway = self._exchange, self._gateway
         is_instant = exchange.network.is_instant
@@ -146,17 +146,17 @@ def _reset(connection: Connection) -> None:
     connection.abort()
 
 
-def _transport(scope: HTTPScope) -> Connection:
-    exposed = cast("dict[str, Any]", scope["extensions"])["simulator"]
-    return cast("Connection", exposed["transport"])
+def _transport(scope: Scope) -> Connection:
+    connection: Connection = scope["extensions"]["simulator"]["transport"]
+    return connection
 
 
-async def _read(scope: HTTPScope, receive: ASGIReceiveCallable, *, trusts_forwarded: bool) -> Request | None:
+async def _read(scope: Scope, receive: Receive, *, trusts_forwarded: bool) -> Request | None:
     """Collect a request; None if its body is larger than any real one."""
-    message = cast("dict[str, Any]", await receive())
+    message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body", False):
-        message = cast("dict[str, Any]", await receive())
+        message = await receive()
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             return None
@@ -175,17 +175,17 @@ async def _read(scope: HTTPScope, receive: ASGIReceiveCallable, *, trusts_forwar
     return request
 
 
-async def _send(send: ASGISendCallable, response: Response) -> None:
+async def _send(send: Send, response: Response) -> None:
     headers = [
         (b"Content-Type", response.content_type),
         (b"Content-Length", str(len(response.body)).encode()),
         *response.headers,
     ]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers, "trailers": False})
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
 
-async def _await_disconnect(receive: ASGIReceiveCallable) -> None:
+async def _await_disconnect(receive: Receive) -> None:
     """Wait for the cut connection to be gone, so that uvicorn does not write an error page on it."""
     message = await receive()
     while message["type"] != "http.disconnect":

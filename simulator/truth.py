@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
@@ -62,9 +63,14 @@ class Truth:
 
     def _orders(self, request: Request) -> Json:
         asked = {name: values[-1] for name, values in parse_qs(request.query.decode("latin-1")).items()}
-        unknown = set(asked) - {"uid", "symbol", "orderLinkId", "category"}
+        unknown = set(asked) - {"uid", "symbol", "orderLinkId", "category", "after", "limit"}
         if unknown:
-            raise BadRequest(f"unknown filters {sorted(unknown)}; use uid, category, symbol or orderLinkId")
+            raise BadRequest(
+                f"unknown filters {sorted(unknown)}; use uid, category, symbol, orderLinkId, after, limit"
+            )
+        for name in ("after", "limit"):
+            if not asked.get(name, "0").isdecimal():
+                raise BadRequest(f"{name} must be a whole number")
         uid = asked.get("uid")
         if uid is not None and not (uid.isdigit() and int(uid) in self._exchange.accounts):
             raise BadRequest(f"uid {uid} is no account; there are {sorted(self._exchange.accounts)}")
@@ -81,7 +87,9 @@ class Truth:
             and asked.get("category") in (None, order.category)
         ]
         orders.sort(key=lambda order: order.number)
-        return {"count": len(orders), "list": [_true_view(order) for order in orders]}
+        start = bisect_right(orders, int(asked.get("after", 0)), key=lambda order: order.number)
+        page = orders[start : start + int(asked["limit"])] if "limit" in asked else orders[start:]
+        return {"count": len(orders), "list": [_true_view(order) for order in page]}
 
     def _stats(self, _request: Request) -> Json:
         exchange = self._exchange
@@ -141,7 +149,7 @@ class Truth:
                 )
         for instrument in instruments:
             if "depth" in body:
-                self._exchange.market.set_depth(instrument, _amount(body, "depth"))
+                self._exchange.market.set_depth(instrument, _amount(body, "depth", may_be_zero=True))
             if price is not None:
                 self._exchange.market.move(instrument, price)
                 self._exchange.matching.market_moved(instrument, volume)
@@ -213,7 +221,13 @@ class Truth:
 
 def _true_view(order: Order) -> Json:
     fills = [execution_view(fill) for fill in order.executions or []]
-    return {"uid": order.uid, "category": order.category, **order_view(order), "executions": fills}
+    return {
+        "number": order.number,
+        "uid": order.uid,
+        "category": order.category,
+        **order_view(order),
+        "executions": fills,
+    }
 
 
 def _json(status: int, body: Json) -> Response:
@@ -242,7 +256,7 @@ def _number(body: Json, name: str, default: float | None = None, *, least: float
     return value
 
 
-def _amount(body: Json, name: str) -> Decimal | None:
+def _amount(body: Json, name: str, *, may_be_zero: bool = False) -> Decimal | None:
     value = body.get(name)
     if value is None:
         return None
@@ -250,6 +264,6 @@ def _amount(body: Json, name: str) -> Decimal | None:
         amount = Decimal(str(value))
     except InvalidOperation as error:
         raise BadRequest(f'{name} must be a number, best as a string such as "59000.5"') from error
-    if isinstance(value, bool) or not amount.is_finite() or amount <= 0:
+    if isinstance(value, bool) or not amount.is_finite() or amount < 0 or (not amount and not may_be_zero):
         raise BadRequest(f"{name} must be above zero")
     return amount

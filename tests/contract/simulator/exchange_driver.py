@@ -6,13 +6,14 @@ import hashlib
 import hmac
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlencode
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import ccxt
 import requests
@@ -21,6 +22,27 @@ from pybit.unified_trading import HTTP
 Json = dict[str, Any]
 T = TypeVar("T")
 _READY = re.compile(r"simulator listening on (http://\S+)")
+
+
+class Answer(NamedTuple):
+    """One answer of a burst."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def json(self) -> Json:
+        """Return the body, parsed."""
+        return json.loads(self.text)
+
+
+def _read_answer(stream: BinaryIO) -> Answer:
+    status = int(stream.readline().split()[1])
+    headers: dict[str, str] = {}
+    while line := stream.readline().decode().strip():
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    return Answer(status, headers, stream.read(int(headers["content-length"])).decode())
 
 
 class Process:
@@ -89,6 +111,24 @@ class Signer:
         query = urlencode(params)
         url = f"{self.url}{path}?{query}" if query else self.url + path
         return self.http.get(url, headers={**self.headers(query), **(headers or {})}, timeout=timeout)
+
+    def burst(self, path: str, calls: list[Json], method: str = "POST") -> list[Answer]:
+        """Send many signed requests in one piece, so that they arrive within the same moment."""
+        pieces = []
+        for params in calls:
+            body = json.dumps(params) if method == "POST" else ""
+            query = urlencode(params) if method == "GET" else ""
+            headers = {**self.headers(body or query), "Host": "simulator", "Content-Length": str(len(body))}
+            lines = [
+                f"{method} {path}{'?' + query if query else ''} HTTP/1.1",
+                *(f"{n}: {v}" for n, v in headers.items()),
+            ]
+            pieces.append("\r\n".join(lines) + "\r\n\r\n" + body)
+        address = urlsplit(self.url)
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            connection.sendall("".join(pieces).encode())
+            with connection.makefile("rb") as stream:
+                return [_read_answer(stream) for _ in calls]
 
     def create(self, **changes: Any) -> Json:
         """Create a limit order that rests, with whatever the test changes, and return the answer."""

@@ -5,60 +5,63 @@ from __future__ import annotations
 import time
 
 import requests
-from exchange_driver import RESTING, Exchange, Signer, eventually
+from exchange_driver import RESTING, Answer, Exchange, Signer, eventually
+
+CREATE = "/v5/order/create"
+
+
+def codes(answers: list[Answer]) -> list[int]:
+    """Return the retCodes of a burst."""
+    return [answer.json()["retCode"] for answer in answers]
+
+
+def orders(count: int, **changes: object) -> list[dict]:
+    """Return that many resting orders."""
+    return [{**RESTING, **changes}] * count
 
 
 def test_uid_limit_admits_exactly_its_number_then_answers_10006(exchange: Exchange, client: Signer):
     """Ten creates in a rolling second pass; the eleventh is refused and leaves no order."""
-    answers = [client.post("/v5/order/create", **RESTING) for _ in range(15)]
-    assert [answer.json()["retCode"] for answer in answers] == [0] * 10 + [10006] * 5
-    assert [answer.headers["X-Bapi-Limit-Status"] for answer in answers] == [str(n) for n in range(9, -1, -1)] + [
-        "0"
-    ] * 5
+    answers = client.burst(CREATE, orders(15))
+    assert codes(answers) == [0] * 10 + [10006] * 5
+    remaining = [int(answer.headers["x-bapi-limit-status"]) for answer in answers]
+    assert remaining == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0]
     assert len(exchange.orders(uid=1001)) == 10
 
 
 def test_uid_limit_reset_header_tells_when_a_unit_is_free(client: Signer):
     """On 10006 the reset instant lies up to a second ahead, and a request after it passes."""
-    answers = [client.post("/v5/order/create", **RESTING) for _ in range(11)]
+    answers = client.burst(CREATE, orders(11))
     first, refused = answers[0], answers[-1]
-    ahead_ms = int(refused.headers["X-Bapi-Limit-Reset-Timestamp"]) - refused.json()["time"]
-    assert 0 < ahead_ms <= 1000
-    assert abs(int(first.headers["X-Bapi-Limit-Reset-Timestamp"]) - first.json()["time"]) <= 1
-    reset_ms = int(refused.headers["X-Bapi-Limit-Reset-Timestamp"])
+    reset_ms = int(refused.headers["x-bapi-limit-reset-timestamp"])
+    assert 0 < reset_ms - refused.json()["time"] <= 1000
+    assert abs(int(first.headers["x-bapi-limit-reset-timestamp"]) - first.json()["time"]) <= 1
     eventually(lambda: time.time() * 1000 >= reset_ms)
     assert client.create()["retCode"] == 0
 
 
-def test_uid_limit_business_lines_have_their_own_buckets(exchange: Exchange, client: Signer):
+def test_uid_limit_business_lines_have_their_own_buckets(client: Signer):
     """Linear and inverse share ten, spot has twenty, option ten, other endpoints their own."""
-    inverse = {"category": "inverse", "symbol": "BTCUSD", "qty": "100"}
-    linear = [client.create()["retCode"] for _ in range(6)]
-    both = [client.create(**inverse)["retCode"] for _ in range(6)]
-    assert linear + both == [0] * 10 + [10006] * 2
-    spot = [client.create(category="spot")["retCode"] for _ in range(21)]
-    assert spot == [0] * 20 + [10006]
-    option = {"category": "option", "symbol": "BTC-26MAR27-60000-C-USDT", "qty": "0.1", "price": "1000"}
-    options = [client.create(**option, orderLinkId=f"o-{n}")["retCode"] for n in range(11)]
-    assert options == [0] * 10 + [10006]
-    assert client.post("/v5/order/cancel-all", category="linear", symbol="BTCUSDT").json()["retCode"] == 0
-    option_cancels = [client.post("/v5/order/cancel-all", category="option").json()["retCode"] for _ in range(2)]
-    assert option_cancels == [0, 10006]
+    inverse = orders(6, category="inverse", symbol="BTCUSD", qty="100")
+    assert codes(client.burst(CREATE, orders(6) + inverse)) == [0] * 10 + [10006] * 2
+    assert codes(client.burst(CREATE, orders(21, category="spot"))) == [0] * 20 + [10006]
+    option = {**RESTING, "category": "option", "symbol": "BTC-26MAR27-60000-C-USDT", "qty": "0.1", "price": "1000"}
+    options = [{**option, "orderLinkId": f"o-{n}"} for n in range(11)]
+    assert codes(client.burst(CREATE, options)) == [0] * 10 + [10006]
+    linear = client.post("/v5/order/cancel-all", category="linear", symbol="BTCUSDT").json()
+    assert linear["retCode"] == 0
+    assert codes(client.burst("/v5/order/cancel-all", [{"category": "option"}] * 2)) == [0, 10006]
 
 
 def test_uid_limit_queries_share_one_bucket_over_categories(client: Signer):
     """Fifty order queries a second, whatever their category."""
-    codes = [
-        client.get("/v5/order/realtime", category=category).json()["retCode"]
-        for category in ("spot", "inverse", "option") * 17
-    ]
-    assert codes == [0] * 50 + [10006]
+    queries = [{"category": category} for category in ("spot", "inverse", "option")] * 17
+    assert codes(client.burst("/v5/order/realtime", queries, "GET")) == [0] * 50 + [10006]
 
 
 def test_uid_limit_accounts_are_apart(exchange: Exchange):
     """One UID's traffic does not touch another's limit."""
-    for _ in range(11):
-        exchange.signer(1001).create()
+    exchange.signer(1001).burst(CREATE, orders(11))
     assert exchange.signer(1002).create()["retCode"] == 0
 
 
@@ -73,9 +76,9 @@ def test_uid_limit_headers_come_with_every_signed_answer(client: Signer):
 def test_uid_limit_can_be_set_for_one_account(exchange: Exchange, client: Signer):
     """POST /simulator/limits changes the limit, and the header shows it."""
     exchange.control("limits", uid=1001, endpoint="/v5/order/create", category="linear", limit=3)
-    answers = [client.post("/v5/order/create", **RESTING) for _ in range(4)]
-    assert [answer.json()["retCode"] for answer in answers] == [0, 0, 0, 10006]
-    assert answers[0].headers["X-Bapi-Limit"] == "3"
+    answers = client.burst(CREATE, orders(4))
+    assert codes(answers) == [0, 0, 0, 10006]
+    assert answers[0].headers["x-bapi-limit"] == "3"
     exchange.control("limits", uid=1001, endpoint="/v5/order/create", category="linear", limit=None)
     assert client.create()["retCode"] == 0
 
@@ -83,20 +86,18 @@ def test_uid_limit_can_be_set_for_one_account(exchange: Exchange, client: Signer
 def test_uid_limit_fixed_windows_start_afresh_every_second(exchange: Exchange, client: Signer):
     """In fixed mode twice the limit fits around the turn of a second."""
     exchange.control("limits", window="fixed")
-    answers = [client.post("/v5/order/create", **RESTING) for _ in range(25)]
-    refused = next(answer for answer in answers if answer.json()["retCode"])
-    turn_ms = int(refused.headers["X-Bapi-Limit-Reset-Timestamp"])
-    codes = []
-    for start_ms in (turn_ms + 850, turn_ms + 1005):
+    refused = next(answer for answer in client.burst(CREATE, orders(25)) if answer.json()["retCode"])
+    turn_ms = int(refused.headers["x-bapi-limit-reset-timestamp"])
+    given = []
+    for start_ms in (turn_ms + 700, turn_ms + 1005):
         eventually(lambda start_ms=start_ms: time.time() * 1000 >= start_ms)
-        codes += [client.create()["retCode"] for _ in range(10)]
-    assert codes == [0] * 20
+        given += codes(client.burst(CREATE, orders(10)))
+    assert given == [0] * 20
 
 
 def test_uid_limit_stats_tell_arrivals_and_admissions_apart(exchange: Exchange, client: Signer):
     """The statistics count what arrived, what was admitted, and each code."""
-    for _ in range(13):
-        client.create()
+    client.burst(CREATE, orders(13))
     client.create(category="spot")
     stats = exchange.stats()["uids"]["1001"]
     linear = stats["/v5/order/create linear"]
@@ -110,8 +111,7 @@ def test_uid_limit_stats_tell_arrivals_and_admissions_apart(exchange: Exchange, 
 def test_ip_limit_bans_after_600_requests_in_five_seconds(exchange: Exchange, client: Signer):
     """The 601st request gets HTTP 403 without JSON, and so does everything after it; /simulator stays open."""
     exchange.control("limits", ip_limit=600, ip_window_s=5, ip_ban_s=600)
-    session = requests.Session()
-    statuses = [session.get(exchange.url + "/v5/market/time", timeout=5).status_code for _ in range(601)]
+    statuses = [answer.status for answer in client.burst("/v5/market/time", [{}] * 601, "GET")]
     assert statuses == [200] * 600 + [403]
     refused = client.post("/v5/order/create", **RESTING)
     assert (refused.status_code, refused.text) == (403, "access too frequent")
@@ -126,8 +126,8 @@ def test_ip_limit_ban_ends_by_itself(exchange: Exchange):
     """A ban that nobody prolongs is over after its time."""
     exchange.control("limits", ip_limit=2, ip_window_s=0.05, ip_ban_s=0.3)
     session = requests.Session()
-    statuses = [session.get(exchange.url + "/v5/market/time", timeout=5).status_code for _ in range(3)]
-    assert statuses == [200, 200, 403]
+    burst = exchange.signer().burst("/v5/market/time", [{}] * 3, "GET")
+    assert [answer.status for answer in burst] == [200, 200, 403]
     eventually(lambda: exchange.stats()["ips"]["127.0.0.1"]["banned_for_s"] == 0)
     assert session.get(exchange.url + "/v5/market/time", timeout=5).status_code == 200
 

@@ -101,6 +101,15 @@ def test_time_in_force_decides_what_is_left(
     assert (order["orderStatus"], order["rejectReason"]) == (status, reason)
 
 
+def test_market_order_without_a_price_is_rejected_after_its_ack(exchange: Exchange, client: Signer):
+    """With nothing on the book the acknowledgement is positive, and the order ends Rejected."""
+    exchange.control("market", symbol="BTCUSDT", depth="0")
+    order = truth(exchange, accept(client, **MARKET))
+    assert (order["orderStatus"], order["rejectReason"]) == ("Rejected", "EC_NoImmediateQtyToFill")
+    exchange.control("market", symbol="BTCUSDT", depth=None)
+    assert truth(exchange, accept(client, **MARKET))["orderStatus"] == "Filled"
+
+
 def test_ack_comes_before_the_match(exchange: Exchange, client: Signer):
     """With a matching delay the acknowledged order is first unknown to queries, then filled."""
     exchange.control("matching", delay_ms=300)

@@ -21,6 +21,8 @@ def test_truth_lists_every_order_with_its_executions(exchange: Exchange, client:
     assert [order["orderLinkId"] for order in exchange.orders(uid=1002)] == ["b"]
     assert [order["orderLinkId"] for order in exchange.orders(symbol="BTCUSDT")] == ["a"]
     assert [order["uid"] for order in exchange.orders(orderLinkId="b")] == [1002]
+    assert [order["number"] for order in exchange.orders(limit=1)] == [1]
+    assert [order["number"] for order in exchange.orders(after=1, limit=5)] == [2]
 
 
 def test_truth_reset_starts_afresh(exchange: Exchange, client: Signer):
@@ -94,7 +96,7 @@ def test_truth_body_that_is_no_object_is_refused(exchange: Exchange, body: str):
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("query", ["uid=7", "uid=abc", "colour=blue"])
+@pytest.mark.parametrize("query", ["uid=7", "uid=abc", "colour=blue", "limit=-1", "after=x"])
 def test_truth_bad_filter_is_refused(exchange: Exchange, query: str):
     """Unknown accounts and filters are errors, not empty lists."""
     assert requests.get(f"{exchange.url}/simulator/orders?{query}", timeout=5).status_code == 400
