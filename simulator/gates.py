@@ -58,14 +58,22 @@ def authenticate(keys: KeyRing, clock: Clock, request: Request) -> Key:
     origin = f"{stamp}{api_key}{window}".encode("latin-1") + payload
     if not hmac.compare_digest(keys.signature(key, origin).encode(), signature.encode("latin-1")):
         raise Refusal(10004, "Error sign, please check your signature generation algorithm.")
-    _check_time(clock.now_ms(), stamp, window)
+    check_time(clock.now_ms(), stamp, window)
     return key
 
 
-def _check_time(now_ms: int, stamp: str, window: str) -> None:
-    """Hold the request against `now - recv_window <= timestamp < now + 1000`.
+def check_time(now_ms: int, stamp: str, window: str) -> None:
+    """Hold a request against `now - recv_window <= timestamp < now + 1000`.
 
     Source: Bybit V5 docs, integration guidance (read 2026-07-24).
+
+    Args:
+        now_ms: The exchange's clock.
+        stamp: The request's timestamp, as sent.
+        window: Its recv_window, as sent; empty for the default of 5000 ms.
+
+    Raises:
+        Refusal: 10002.
     """
     try:
         stamp_ms = int(stamp)
