@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from sluicegate.domain.errors import ConfigurationError
@@ -21,7 +22,7 @@ def upgrade(url: str) -> None:
     """Bring the schema to head, in one transaction; of several at once one works and the others find it done.
 
     Raises:
-        ConfigurationError: the URL is wrong.
+        ConfigurationError: the URL is wrong, or a newer program has been at work on this database.
         LedgerUnavailable: the database does not answer.
     """
     engine = create_ledger_engine(url)
@@ -31,6 +32,8 @@ def upgrade(url: str) -> None:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except CommandError as e:
+        raise ConfigurationError(_unknown(current(url))) from e
     finally:
         engine.dispose()
 
@@ -70,8 +73,12 @@ def check(url: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found in known:
         raise ConfigurationError(f"the ledger's schema is {found}, not {needed}: run `sluicegate db upgrade`")
-    raise ConfigurationError(
-        f"the ledger's schema is {found}, which this program does not know: install the newer Sluicegate; "
+    raise ConfigurationError(_unknown(found))
+
+
+def _unknown(revision: str | None) -> str:
+    return (
+        f"the ledger's schema is {revision}, which this program does not know: install the newer Sluicegate; "
         "`sluicegate db upgrade` of this one cannot help"
     )
 

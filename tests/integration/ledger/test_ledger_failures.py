@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ledger_cases import NOON, StillClock, accept_one, new_order
+from ledger_databases import Database
 from postgres_server import PASSWORD, PostgresServer
 from sqlalchemy import Engine, event, text
 
@@ -72,22 +73,35 @@ def test_reads_go_on_while_someone_writes(ledger: Ledger, engine: Engine) -> Non
         assert ledger.get(order.order_id) == order
 
 
-def test_ledger_without_schema_says_what_to_run(database: object, url: str) -> None:
+def test_ledger_without_schema_says_what_to_run(database: Database) -> None:
     """A forgotten upgrade is told as such."""
-    with opened(database.fresh()) as bare, pytest.raises(LedgerUnavailable, match="sluicegate db upgrade"):  # type: ignore[attr-defined]
+    with opened(database.fresh()) as bare, pytest.raises(LedgerUnavailable, match="sluicegate db upgrade"):
         bare.halts()
 
 
-def test_pool_without_free_connection_is_unavailable(ledger: Ledger, engine: Engine) -> None:
+def test_pool_without_free_connection_is_unavailable(url: str) -> None:
     """When every connection is busy for too long, the caller is told."""
+    engine = create_ledger_engine(url)
     engine.pool._timeout = 0.05  # type: ignore[attr-defined]
     busy = [engine.connect() for _ in range(32)]
     try:
         with pytest.raises(LedgerUnavailable, match="in use"):
-            ledger.halts()
+            SqlLedger(engine, StillClock(), actor="test").halts()
     finally:
         for connection in busy:
             connection.close()
+        engine.dispose()
+
+
+def test_thread_without_a_turn_to_write_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one process queue for the SQLite file; one that waits too long is told."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    schema.upgrade(url)
+    monkeypatch.setattr("sluicegate.ledger.store.BUSY_TIMEOUT_S", 0.05)
+    with opened(url) as ledger:
+        with ledger._writing(), pytest.raises(LedgerUnavailable, match="no turn"):  # type: ignore[attr-defined]
+            ledger.lift("account:main")
+        assert ledger.lift("account:main") is None
 
 
 def test_unreachable_postgresql_is_unavailable_and_keeps_its_password() -> None:

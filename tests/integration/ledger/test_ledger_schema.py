@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from conftest import Database
+from ledger_databases import Database
 from sqlalchemy import CheckConstraint, Engine, inspect, text
 
 from sluicegate.domain.errors import ConfigurationError
@@ -58,19 +58,19 @@ def test_upgrade_by_several_at_once_is_safe(database: Database) -> None:
     schema.check(url)
 
 
-@pytest.mark.parametrize(("revision", "advice"), [("9999", "newer Sluicegate")])
-def test_check_of_unknown_revision_asks_for_the_newer_program(
-    engine: Engine, url: str, revision: str, advice: str
-) -> None:
-    """An old program does not work on a newer schema."""
+def test_unknown_revision_asks_for_the_newer_program(database: Database) -> None:
+    """An old program does not work on a newer schema, and does not touch it."""
+    url = database.fresh()
+    schema.upgrade(url)
+    engine = create_ledger_engine(url)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
-    try:
-        with pytest.raises(ConfigurationError, match=advice):
-            schema.check(url)
-    finally:
-        with engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": schema.head()})
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    for action in (schema.check, schema.upgrade):
+        with pytest.raises(ConfigurationError, match="newer Sluicegate"):
+            action(url)
+    assert schema.current(url) == "9999"
 
 
 def test_current_of_missing_sqlite_file_makes_none(tmp_path: object) -> None:
