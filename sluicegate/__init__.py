@@ -8,19 +8,23 @@ order_type="Limit", qty="0.01", price="60000", client_order_id="my-1"))
 gate.wait(receipt.order_id, timeout_s=30)
 """
 
-from sluicegate.client import Sluicegate
-from sluicegate.domain.errors import (
-    BrokerUnavailable,
-    ConfigurationError,
-    InvalidOrder,
-    LedgerConflict,
-    LedgerUnavailable,
-    OrderNotFound,
-    SluicegateError,
-    TooLate,
-)
-from sluicegate.domain.lifecycle import State
-from sluicegate.domain.orders import AmendRequest, Order, OrderRequest, Receipt
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sluicegate.client import Sluicegate
+    from sluicegate.domain.errors import (
+        BrokerUnavailable,
+        ConfigurationError,
+        InvalidOrder,
+        LedgerConflict,
+        LedgerUnavailable,
+        OrderNotFound,
+        SluicegateError,
+        TooLate,
+    )
+    from sluicegate.domain.lifecycle import State
+    from sluicegate.domain.orders import AmendRequest, Order, OrderRequest, Receipt
 
 __all__ = [
     "AmendRequest",
@@ -38,3 +42,22 @@ __all__ = [
     "State",
     "TooLate",
 ]
+
+_HOMES = {
+    "Sluicegate": "sluicegate.client",
+    "State": "sluicegate.domain.lifecycle",
+    **dict.fromkeys(("AmendRequest", "Order", "OrderRequest", "Receipt"), "sluicegate.domain.orders"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: the whole library takes a second or two, `sluicegate --help` must not."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, "sluicegate.domain.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

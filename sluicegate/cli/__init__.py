@@ -1,1 +1,1 @@
-"""The command `sluicegate`."""
+"""The command `sluicegate`: one module a command group; heavy libraries are imported inside commands."""

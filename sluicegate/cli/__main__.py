@@ -1,0 +1,5 @@
+"""Run the command as `python -m sluicegate.cli`."""
+
+from sluicegate.cli.app import main
+
+main()

@@ -1,0 +1,175 @@
+"""`sluicegate orders`: the blotter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sluicegate.cli import session
+from sluicegate.cli.console import AsJson, examples, instant, say, say_json, show_table
+
+if TYPE_CHECKING:
+    from sluicegate.bootstrap import Container
+    from sluicegate.domain.lifecycle import State
+    from sluicegate.domain.orders import Order
+    from sluicegate.domain.records import Change
+
+app = typer.Typer(no_args_is_help=True, help="The blotter: list, show, cancel and amend orders.")
+
+OrderArgument = Annotated[str, typer.Argument(metavar="ORDER_ID", help="From the receipt; the link id works too.")]
+
+
+@app.command("list", epilog=examples(
+    "sluicegate orders list",
+    "sluicegate orders list --account main --state live --state partially_filled",
+    "sluicegate orders list --symbol BTCUSDT --limit 20 --json",
+))  # fmt: skip
+def list_(
+    account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
+    state: Annotated[list[str] | None, typer.Option(help="Only this state; may be repeated.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
+    before: Annotated[str | None, typer.Option(metavar="ORDER_ID", help="Only orders older than this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List orders, newest first."""
+    from sluicegate.cli.views import order_document
+    from sluicegate.domain.orders import OrderId
+    from sluicegate.ports import OrderFilter
+
+    states = [_state(name) for name in state] if state else None
+    cursor = OrderId(_bare(before)) if before else None
+    opened = session.container()
+    found = opened.ledger.list_orders(OrderFilter(account, states, symbol, limit, cursor))
+    if as_json:
+        say_json([order_document(order) for order in found])
+        return
+    columns = ("order id", "created", "state", "account", "order", "filled", "code")
+    rows = [
+        (
+            order.order_id,
+            instant(order.created_at)[5:-1],
+            order.state.value,
+            order.account,
+            _brief(order),
+            _filled(order),
+            order.last_code,
+        )
+        for order in found
+    ]
+    show_table(f"{len(found)} orders (times in UTC)", columns, rows, ids=("order id", "created", "state"))
+
+
+@app.command(epilog=examples(
+    "sluicegate orders show 01JD3Z0000ABCDEFGHJKMNPQRS",
+    "sluicegate orders show --account main my-1        # by the producer's own id",
+))  # fmt: skip
+def show(
+    order_id: OrderArgument,
+    account: Annotated[
+        str | None, typer.Option(help="Take ORDER_ID as the client_order_id of this account.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show an order with everything that ever happened to it."""
+    from sluicegate.cli import timeline
+
+    opened = session.container()
+    order = _find(opened, order_id, account)
+    found = timeline.read(opened.ledger, order)
+    if as_json:
+        say_json(found.document())
+    else:
+        found.print()
+
+
+@app.command(epilog=examples("sluicegate orders cancel 01JD3Z0000ABCDEFGHJKMNPQRS"))
+def cancel(order_id: OrderArgument, as_json: AsJson = False) -> None:
+    """Ask for an order to be cancelled; a worker carries it out."""
+    opened = session.container()
+    order = _find(opened, order_id, None)
+    _report(order, opened.changes.cancel(order.order_id), "cancelled before it was sent", as_json=as_json)
+
+
+@app.command(epilog=examples(
+    "sluicegate orders amend 01JD3Z0000ABCDEFGHJKMNPQRS --price 60100",
+    "sluicegate orders amend 01JD3Z0000ABCDEFGHJKMNPQRS --qty 0.02 --stop-loss 58000",
+))  # fmt: skip
+def amend(
+    order_id: OrderArgument,
+    qty: Annotated[str | None, typer.Option(help="The new total quantity.")] = None,
+    price: Annotated[str | None, typer.Option(help="The new limit price.")] = None,
+    trigger_price: Annotated[str | None, typer.Option(help="The new trigger price.")] = None,
+    take_profit: Annotated[str | None, typer.Option(help="The new take-profit price; 0 removes it.")] = None,
+    stop_loss: Annotated[str | None, typer.Option(help="The new stop-loss price; 0 removes it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for an order to be amended; what is left out stays."""
+    from sluicegate.domain.errors import InvalidOrder
+    from sluicegate.domain.orders import parse_amend
+
+    fields: dict[str, Any] = {
+        "qty": qty,
+        "price": price,
+        "trigger_price": trigger_price,
+        "take_profit": take_profit,
+        "stop_loss": stop_loss,
+    }
+    try:
+        request = parse_amend({name: value for name, value in fields.items() if value is not None})
+    except InvalidOrder as e:
+        raise typer.BadParameter(str(e)) from e
+    opened = session.container()
+    order = _find(opened, order_id, None)
+    change = opened.changes.amend(order.order_id, request)
+    _report(order, change, "amended before it was sent", as_json=as_json)
+
+
+def _report(order: Order, change: Change | None, at_once: str, *, as_json: bool) -> None:
+    if as_json:
+        done = {"order_id": order.order_id, "state": "done", "message": at_once}
+        say_json(done if change is None else change.to_json())
+    elif change is None:
+        say(f"{order.order_id} {at_once}")
+    else:
+        say(f"{order.order_id} {change.kind} requested; follow it with: sluicegate orders show {order.order_id}")
+
+
+def _find(opened: Container, order_id: str, account: str | None) -> Order:
+    from sluicegate.domain.errors import OrderNotFound
+    from sluicegate.domain.orders import OrderId
+
+    if account is None:
+        return opened.ledger.get(OrderId(_bare(order_id)))
+    found = opened.ledger.find(account, order_id)
+    if found is None:
+        raise OrderNotFound(f"account {account} has no order with the client_order_id {order_id}")
+    return found
+
+
+def _bare(order_id: str) -> str:
+    return order_id.strip().removeprefix("sg-")
+
+
+def _state(name: str) -> State:
+    from sluicegate.domain.lifecycle import State
+
+    try:
+        return State(name)
+    except ValueError:
+        raise typer.BadParameter(f"--state {name}: must be one of {', '.join(State)}") from None
+
+
+def _brief(order: Order) -> str:
+    from sluicegate.domain.numbers import plain
+
+    request = order.request
+    at = f" @{plain(request.price)}" if request.price is not None else " market"
+    return f"{request.side} {plain(request.qty)} {request.symbol}{at} {request.category}"
+
+
+def _filled(order: Order) -> str:
+    from sluicegate.domain.numbers import plain
+
+    return plain(order.cum_exec_qty) if order.cum_exec_qty else ""

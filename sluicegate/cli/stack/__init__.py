@@ -1,0 +1,1 @@
+"""The embedded stack: broker, simulator, workers, scheduler and Flower as child processes."""
