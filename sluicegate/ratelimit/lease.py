@@ -87,6 +87,6 @@ def check_times(max_wait_s: float, lease_s: float) -> None:
 
 
 def bucket_state(name: str, limit: int, in_flight: int, blocked_us: int) -> BucketState:
-    """Return how a bucket stands; a blocked bucket has nothing free."""
+    """Return how a bucket stands; reserved tokens count as in flight, and a blocked bucket has nothing free."""
     free = 0 if blocked_us > 0 else max(0, limit - in_flight)
     return BucketState(name, limit, free, in_flight, blocked_us / 1_000_000)

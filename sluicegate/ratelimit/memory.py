@@ -55,7 +55,6 @@ class _Look:
     limit: int
     cost: int
     gate: int
-    missing: int
     back: float
 
     @property
@@ -98,7 +97,7 @@ class MemoryBuckets:
             if ready - now <= max_wait:
                 lease_id = f"{int(ready)}-{new_nonce()}"
                 for look in looks:
-                    _take(look, lease_id, now, int(ready) + lease)
+                    _put(look.bucket.flight, lease_id, look.cost, int(ready) + lease)
                 return Grant(lease_id, (int(ready) - now) / 1_000_000, tuple(specs))
             late = [look for look in looks if look.ready - now > max_wait]
             retry_at = max(_give_ticket(look, now, lease) for look in late)
@@ -115,7 +114,7 @@ class MemoryBuckets:
                 if sent:
                     _put(flight, grant.lease_id, spec.cost, max(now, ready) + to_us(spec.window_s))
                 else:
-                    _give_back(flight, grant.lease_id, spec.cost, ready, now)
+                    _give_back(flight, grant.lease_id, spec.cost)
             if sent and told.limit > 0:
                 self._learn(grant, told, now)
 
@@ -155,7 +154,7 @@ class MemoryBuckets:
         if missing > 0:
             back = away[missing - 1][0] if missing <= len(away) else math.inf
         gate = int(max(now, bucket.blocked_until, epoch + bucket.window))
-        look = _Look(bucket, limit, spec.cost, gate, missing, back)
+        look = _Look(bucket, limit, spec.cost, gate, back)
         _count_callers(look, now)
         return look
 
@@ -184,13 +183,6 @@ def _count_callers(look: _Look, now: int) -> None:
         bucket.ticket_since = now
 
 
-def _take(look: _Look, lease_id: str, now: int, until: int) -> None:
-    flight = look.bucket.flight
-    for _, token in look.bucket.away(now)[: max(0, min(look.missing, look.cost))]:
-        del flight[token]
-    _put(flight, lease_id, look.cost, until)
-
-
 def _give_ticket(look: _Look, now: int, lease: int) -> int:
     bucket = look.bucket
     pace = math.ceil(bucket.window * look.cost / look.limit)
@@ -211,10 +203,6 @@ def _put(flight: dict[str, int], owner: str, count: int, at: int) -> None:
         flight[f"{owner}:{i}"] = at
 
 
-def _give_back(flight: dict[str, int], lease_id: str, count: int, ready: int, now: int) -> None:
+def _give_back(flight: dict[str, int], lease_id: str, count: int) -> None:
     for i in range(1, count + 1):
-        token = f"{lease_id}:{i}"
-        if ready <= now:
-            flight.pop(token, None)
-        elif token in flight:
-            flight[token] = ready
+        flight.pop(f"{lease_id}:{i}", None)

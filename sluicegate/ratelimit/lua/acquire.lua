@@ -10,8 +10,8 @@
 --              blocked_until               nothing passes before
 --              ticket_at                   the ticket clock: when the next denied caller shall come back
 --              ticket_since, ticket_asked  tokens asked for since then: do callers come back at all?
--- KEYS[2b+2] flight  zset: member = lease:i, score = instant at which the token is free again. Tokens that have
---              returned stay for one more window, so that settle.lua can tell whose requests the exchange counted.
+-- KEYS[2b+2] flight  zset of tokens in flight or reserved: member = lease:i, score = instant at which it is free
+--              again. One that has returned stays for a window more: settle.lua explains by it what was counted.
 --
 -- ARGV[1]    1: the server did not know this script, so it was restarted or failed over and may hold an old copy
 -- ARGV[2]    nonce of the lease        ARGV[3] longest wait        ARGV[4] lease        ARGV[5] keep (TTL at least)
@@ -76,20 +76,16 @@ local function look(b, epoch)
     ticket_at = tonumber(f[6] or 0), ticket_since = tonumber(f[7] or 0), asked = tonumber(f[8] or 0),
   }
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', now - window)
-  bucket.missing = redis.call('ZCOUNT', flight, now + 1, '+inf') + cost - limit
-  bucket.back = bucket.missing > 0 and nth_return(flight, bucket.missing) or now
+  local missing = redis.call('ZCOUNT', flight, now + 1, '+inf') + cost - limit
+  bucket.back = missing > 0 and nth_return(flight, missing) or now
   bucket.ready = math.max(bucket.gate, bucket.back)
   count_callers(bucket)
   return bucket
 end
 
--- Take the tokens; those that are still away but back by `ready` change hands, so that nobody else waits for them.
+-- Take the tokens. Those that are still away stay counted beside those that wait for them, so that the next caller
+-- is told a later return: nobody waits for the same token, and a waiter that gives up frees no token too early.
 local function take(bucket, lease_id, ready)
-  local handed_over = math.min(bucket.missing, bucket.cost)
-  if handed_over > 0 then
-    redis.call('ZREM', bucket.flight,
-      unpack(redis.call('ZRANGEBYSCORE', bucket.flight, now + 1, '+inf', 'LIMIT', 0, handed_over)))
-  end
   local tokens = {}
   for i = 1, bucket.cost do
     tokens[2 * i - 1] = ready + lease

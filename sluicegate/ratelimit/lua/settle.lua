@@ -36,15 +36,10 @@ local function put(flight, owner, count, at)
   redis.call('ZADD', flight, unpack(tokens))
 end
 
--- Give back what was not sent. A token that was handed over to this lease is free only from `ready` on.
+-- Give back what was not sent.
 local function give_back(flight, count)
   for i = 1, count do
-    local token = lease_id .. ':' .. i
-    if ready > now then
-      redis.call('ZADD', flight, 'XX', ready, token)
-    else
-      redis.call('ZREM', flight, token)
-    end
+    redis.call('ZREM', flight, lease_id .. ':' .. i)
   end
 end
 
@@ -59,7 +54,7 @@ end
 
 -- Take out what the exchange counted and we cannot explain. It counted requests that arrived within the window
 -- before it answered. Ours among them were in flight when this request left, or later (a token returns one window
--- after its answer, so after its arrival); requests of ours that have not arrived yet only make this number larger.
+-- after its answer, so after its arrival); requests of ours that have not arrived yet, or wait, only make this number larger.
 local function take_out_foreign(flight, window)
   local explained = redis.call('ZCOUNT', flight, ready + 1, '+inf')
   local foreign = math.max(0, limit - remaining - explained)

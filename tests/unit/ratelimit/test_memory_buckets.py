@@ -125,6 +125,13 @@ def test_acquire_denied_by_one_bucket_takes_from_none(buckets):
     assert {**before, "ip": 0} == _in_flight(buckets)
 
 
+def test_acquire_denied_by_two_buckets_comes_back_for_the_slower(buckets):
+    """Coming back for the faster one would be in vain."""
+    buckets.block(UID, for_s=7)
+    buckets.block(IP, for_s=40)
+    assert (ask(buckets, UID, IP), ask(buckets, IP, UID)) == (40.0, 41.666667)
+
+
 def test_acquire_of_a_cost_takes_so_many_tokens(buckets):
     """A batch of three costs three."""
     batch = BucketSpec("uid", limit=4, cost=3)
@@ -201,7 +208,9 @@ def test_settle_with_use_that_ours_explains_takes_out_nothing(buckets, clock):
     clock.sleep(0.995)
     late = take(buckets, spec)
     clock.sleep(0.01)
-    buckets.settle(late, sent=True, observed=RateHeaders(10, 8))
+    under_way = take(buckets, spec)
+    buckets.settle(late, sent=True, observed=RateHeaders(10, 7))
+    buckets.settle(under_way, sent=False)
     assert _in_flight(buckets) == {"uid": 1}
 
 
@@ -210,6 +219,17 @@ def test_settle_tells_foreign_use_once(buckets):
     spec = BucketSpec("uid", limit=10)
     for remaining in (6, 5):
         buckets.settle(take(buckets, spec), sent=True, observed=RateHeaders(10, remaining))
+    assert _in_flight(buckets) == {"uid": 5}
+
+
+def test_settle_keeps_foreign_use_seen_at_two_instants_apart(buckets, clock):
+    """Each is gone for one window from when it was seen."""
+    spec = BucketSpec("uid", limit=10)
+    for remaining in (7, 5):
+        buckets.settle(take(buckets, spec), sent=True, observed=RateHeaders(10, remaining))
+        clock.sleep(0.5)
+    assert _in_flight(buckets) == {"uid": 2}  # the second request and the one foreign that was seen with it
+    buckets.settle(take(buckets, spec), sent=True, observed=RateHeaders(10, 5))
     assert _in_flight(buckets) == {"uid": 5}
 
 
@@ -244,6 +264,17 @@ def test_forgotten_space_counts_what_is_settled_after(clock):
         buckets.settle(grant, sent=True)
     clock.sleep(0.4)
     assert take(buckets, UID, max_wait_s=1).wait_s == 0.6
+
+
+def test_forgotten_space_takes_no_token_for_a_waiter_that_gives_up(buckets):
+    """A reservation that was lost need not be given back."""
+    for _ in range(2):
+        buckets.settle(take(buckets, UID), sent=True)
+    waiter = take(buckets, UID, max_wait_s=1)
+    buckets.forget()
+    buckets.settle(waiter, sent=False)
+    ask(buckets, UID)
+    assert _in_flight(buckets) == {"uid": 0}
 
 
 def test_states_lists_every_bucket_by_name(buckets):
