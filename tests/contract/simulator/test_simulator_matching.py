@@ -170,6 +170,12 @@ def test_spot_market_buy_spends_quote_coin_by_default(exchange: Exchange, client
     """Qty 600 buys what 600 USDT buy, on the base step, fee in base coin."""
     order = truth(exchange, accept(client, category="spot", **MARKET, qty="600"))
     assert (order["orderStatus"], order["cumExecQty"], order["leavesQty"]) == ("Filled", "0.009999", "0")
+    fill = order["executions"][0]
+    assert (fill["feeCurrency"], fill["execFee"], order["cumFeeDetail"]) == (
+        "BTC",
+        "0.000009999",
+        {"BTC": "0.000009999"},
+    )
     assert Decimal(wallet(client, "BTC")["walletBalance"]) == Decimal("100.00998900").quantize(Decimal("1E-8"))
     assert wallet(client, "USDT")["locked"] == "0"
 
