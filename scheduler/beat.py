@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import structlog
-from celery import Celery
+from celery import Celery, signals
 from celery.beat import Service
 
 log = structlog.get_logger(__name__)
@@ -31,15 +32,26 @@ class BeatThread(threading.Thread):
     def run(self) -> None:
         """Tick until stopped."""
         while not self._stopped.is_set():
-            self._service = Service(self._app, scheduler_cls="redbeat.RedBeatScheduler")
             try:
-                self._service.start()
+                self._service = Service(self._app, scheduler_cls="redbeat.RedBeatScheduler")
+                self._tick(self._service)
             except Exception as e:  # noqa: BLE001 - whatever ends Beat, it must tick again
                 log.warning("beat_fell", error=repr(e), then="started again")
             self._stopped.wait(RESTART_S)
+
+    def _tick(self, service: Service) -> None:
+        _ = (
+            service.scheduler
+        )  # loads RedBeat, whose own `beat_init` handler waits for the lock; ours runs after it
+        signals.beat_init.connect(_say_ticking, weak=False, dispatch_uid="sluicegate.beat")
+        service.start()
 
     def stop(self) -> None:
         """Stop ticking and give the lock up."""
         self._stopped.set()
         if self._service is not None:
             self._service.stop()
+
+
+def _say_ticking(**_arguments: Any) -> None:
+    log.info("beat_ticks")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import redis
+from sqlalchemy import Engine
 
 from sluicegate.bybit.accounts import BybitAccounts
 from sluicegate.bybit.clock import SystemClock
@@ -54,6 +55,15 @@ class Container:
     settings: Settings
     role: str
 
+    def close(self) -> None:
+        """Close the connections that were opened."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+        if "publisher" in self.__dict__:
+            self.publisher.close()
+        if "redis" in self.__dict__:
+            self.redis.close()
+
     # --- adapters ---------------------------------------------------------------------------------------------
 
     @cached_property
@@ -65,6 +75,11 @@ class Container:
     def metrics(self) -> Metrics:
         """Return the metrics of this process."""
         return Metrics()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Return the connections to the ledger's database."""
+        return create_ledger_engine(self.settings.ledger_address)
 
     @cached_property
     def ledger(self) -> SqlLedger:
@@ -79,7 +94,7 @@ class Container:
             schema.upgrade(address)  # the embedded ledger has no operator who would
         else:
             schema.check(address)
-        return SqlLedger(create_ledger_engine(address), self.clock, actor=process_name(self.role))
+        return SqlLedger(self.engine, self.clock, actor=process_name(self.role))
 
     @cached_property
     def redis(self) -> redis.Redis:

@@ -34,6 +34,15 @@ class Sluicegate:
         """
         return cls(Container(settings if settings is not None else load_settings(), "producer"))
 
+    @property
+    def container(self) -> Container:
+        """Return the objects behind this client."""
+        return self._container
+
+    def close(self) -> None:
+        """Give connections back; the client cannot be used afterwards."""
+        self._container.close()
+
     def submit(self, request: OrderRequest) -> Receipt:
         """Accept an order: when this returns, it is safe in the ledger, whatever happens to broker and workers.
 

@@ -132,6 +132,10 @@ class CeleryPublisher:
         """Tell a control worker to look at an order on the exchange."""
         self._publish(LOOK, order_id, described)
 
+    def close(self) -> None:
+        """Close the connections to the broker."""
+        self._app.close()
+
     def backlog(self) -> int:
         """Return how many order messages wait in the broker."""
         return self.lengths()[ORDERS]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from celery import Celery, signals
 
 from sluicegate.bootstrap import Container
 from sluicegate.config import load_settings
 from sluicegate.messages import create_app
 from workers import guard, tasks
+
+
+log = structlog.get_logger(__name__)
 
 
 def build(container: Container) -> Celery:
@@ -20,6 +24,7 @@ def build(container: Container) -> Celery:
     """
     guard.install()
     signals.setup_logging.connect(_keep_our_logging, weak=False)
+    signals.worker_ready.connect(_say_ready, weak=False)
     app = create_app(container.settings)
     app.set_current()
     tasks.register(app, container)
@@ -28,6 +33,10 @@ def build(container: Container) -> Celery:
 
 def _keep_our_logging(**_arguments: Any) -> None:
     """Being connected is enough: Celery then leaves the logging alone."""
+
+
+def _say_ready(**_arguments: Any) -> None:
+    log.info("worker_ready")
 
 
 def __getattr__(name: str) -> Celery:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from sluicegate.domain.errors import BrokerUnavailable
-from sluicegate.domain.lifecycle import Event, State
+from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, Event, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import Halt
 from sluicegate.ports import Clock, Ledger, Observer, Publisher
@@ -20,7 +20,9 @@ from sluicegate.services.submit import FULL_QUEUE, describe
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-LOOK_SNOOZE = timedelta(seconds=20)
+DOUBT_SNOOZE = timedelta(seconds=10)
+LIVE_SNOOZE = timedelta(seconds=60)
+"""A look that ends well sets the next one itself, sooner; these count when the look was lost."""
 CHANGE_SNOOZE = timedelta(seconds=1)
 
 
@@ -113,8 +115,9 @@ class Releaser:
         return len(lapsed)
 
     def _publish_looks(self) -> int:
-        states = [State.IN_DOUBT, State.LIVE, State.PARTIALLY_FILLED]
-        taken = self.ledger.take_due(self.clock.now(), states=states, limit=200, snooze=LOOK_SNOOZE)
+        now = self.clock.now()
+        taken = self.ledger.take_due(now, states=[State.IN_DOUBT], limit=200, snooze=DOUBT_SNOOZE)
+        taken += self.ledger.take_due(now, states=ON_EXCHANGE_STATES, limit=200, snooze=LIVE_SNOOZE)
         try:
             for order in taken:
                 self.publisher.publish_look(order.order_id, f"{order.state} {order.describe()}")

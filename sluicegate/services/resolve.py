@@ -33,7 +33,7 @@ TOKEN_WAIT_S = 0.3
 
 @dataclass(frozen=True)
 class Looks:
-    """How long until the next look at an order: half its age, within bounds.
+    """How long until the next look at an order: its age, half its age while in doubt, within bounds.
 
     Attributes:
         least_s: lower bound.
@@ -222,7 +222,8 @@ class Resolver:
         since = order.acked_at if order.acked_at is not None else order.created_at
         is_doubt = order.state is State.IN_DOUBT
         most_s = self.looks.doubt_most_s if is_doubt else self.looks.live_most_s
-        wait_s = min(max((now - since).total_seconds() / 2, self.looks.least_s), most_s)
+        age_s = (now - since).total_seconds()
+        wait_s = min(max(age_s * (0.5 if is_doubt else 1.0), self.looks.least_s), most_s)
         wake_at = now + timedelta(seconds=wait_s)
         if is_doubt and order.horizon_ms is not None:
             horizon = self._horizon(order, order.horizon_ms)
