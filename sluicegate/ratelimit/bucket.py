@@ -21,7 +21,8 @@ back one by one over N * window / limit, each to a token of its own. What the cl
 - Tickets of callers that never come back would make the rest wait for nothing. So while tickets are out the
   bucket counts the tokens asked for. If within two windows or more not half of the tickets due were redeemed, the
   clock's lead is cut in proportion; nobody at all means back to now. Above half, a caller waits at most about
-  twice as long as the true queue is. Tickets never hold tokens: a free token goes to whoever asks.
+  twice as long as the true queue is. A burst that is denied before two windows are over still queues behind the
+  vanished. Tickets never hold tokens: a free token goes to whoever asks.
 
 Redis emptied, restarted or failed over: `epoch` is the instant since when the key space holds the truth. It is
 set anew when it is missing, and when the server does not know the acquire script (a restarted server has an empty
