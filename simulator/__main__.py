@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     server = uvicorn.Config(
         "unused",
         http=ExposedProtocol,
-        loop="uvloop",
+        loop="auto",
         lifespan="off",
         ws="none",
         access_log=False,

@@ -158,57 +158,32 @@ def text(number: Decimal) -> str:
 def order_view(order: Order) -> Json:
     """Show an order as `realtime` and `history` do."""
     extra = order.extra or {}
-    trigger = order.trigger
-    executed = order.has_executed
-    leaves = order.remaining if order.is_open else ZERO
-    average = order.executed_value / order.executed_qty if executed else ZERO
-    if order.category == "inverse" and executed:
-        average = order.executed_qty / order.executed_value
+    is_spot = order.category == "spot"
     view = {
         "orderId": order.id,
         "orderLinkId": order.link_id,
-        "parentOrderLinkId": extra.get("parentOrderLinkId", ""),
+        "parentOrderLinkId": "",
         "blockTradeId": "",
         "symbol": order.instrument.symbol,
         "price": text(order.price),
         "qty": text(order.qty),
         "side": order.side,
-        "isLeverage": extra.get("isLeverage", "0") if order.category == "spot" else "",
+        "isLeverage": extra.get("isLeverage", "0") if is_spot else "",
         "positionIdx": order.position_idx,
         "orderStatus": order.status.value,
-        "createType": order.create_type,
         "cancelType": order.cancel_type,
         "rejectReason": order.reject_reason,
-        "avgPrice": text(round_to_tick(average, order.instrument)) if executed else "",
-        "leavesQty": text(leaves),
-        "leavesValue": text(order.instrument.value(leaves, order.price)),
-        "cumExecQty": text(order.executed_qty),
-        "cumExecValue": text(order.executed_value),
-        "cumExecFee": text(order.fee),
-        "cumFeeDetail": {order.fee_coin: text(order.fee)} if order.fee_coin else {},
         "timeInForce": order.tif,
         "orderType": order.kind,
-        "stopOrderType": order.stop_type,
         "orderIv": extra.get("orderIv", ""),
         "marketUnit": extra.get("marketUnit", ""),
         "slippageToleranceType": extra.get("slippageToleranceType", "UNKNOWN"),
         "slippageTolerance": extra.get("slippageTolerance", ""),
-        "triggerPrice": text(trigger.price) if trigger else "",
-        "triggerDirection": (1 if trigger.rising else 2) if trigger else 0,
-        "triggerBy": trigger.by if trigger else "",
-        "takeProfit": extra.get("takeProfit", ""),
-        "stopLoss": extra.get("stopLoss", ""),
-        "tpslMode": extra.get("tpslMode", ""),
-        "ocoTriggerBy": "",
-        "tpLimitPrice": extra.get("tpLimitPrice", ""),
-        "slLimitPrice": extra.get("slLimitPrice", ""),
-        "tpTriggerBy": extra.get("tpTriggerBy", ""),
-        "slTriggerBy": extra.get("slTriggerBy", ""),
         "lastPriceOnCreated": text(order.last_on_create),
         "basePrice": "",
         "reduceOnly": order.reduce_only,
         "closeOnTrigger": order.close_on_trigger,
-        "placeType": extra.get("placeType", ""),
+        "placeType": "",
         "smpType": extra.get("smpType", "None"),
         "smpGroup": 0,
         "smpOrderId": "",
@@ -218,9 +193,49 @@ def order_view(order: Order) -> Json:
         "rpiTakerAccess": False,
         "rpiMatchedQty": "",
     }
-    if order.category == "spot":
-        del view["createType"]
-    return view
+    if not is_spot:
+        view["createType"] = order.create_type
+    return view | _progress_view(order) | _stops_view(order, extra)
+
+
+def _progress_view(order: Order) -> Json:
+    """Show what has traded and what is left."""
+    average = ""
+    if order.has_executed:
+        ratio = order.executed_value / order.executed_qty
+        average = text(round_to_tick(1 / ratio if order.category == "inverse" else ratio, order.instrument))
+    leaves = order.remaining if order.is_open else ZERO
+    return {
+        "avgPrice": average,
+        "leavesQty": text(leaves),
+        "leavesValue": text(order.instrument.value(leaves, order.price)),
+        "cumExecQty": text(order.executed_qty),
+        "cumExecValue": text(order.executed_value),
+        "cumExecFee": text(order.fee),
+        "cumFeeDetail": {order.fee_coin: text(order.fee)} if order.fee_coin else {},
+    }
+
+
+def _stops_view(order: Order, extra: dict[str, str]) -> Json:
+    """Show the trigger, and the take profit and stop loss the order carries."""
+    trigger = order.trigger
+    echoed = (
+        "takeProfit",
+        "stopLoss",
+        "tpslMode",
+        "tpLimitPrice",
+        "slLimitPrice",
+        "tpTriggerBy",
+        "slTriggerBy",
+    )
+    return {
+        "stopOrderType": order.stop_type,
+        "triggerPrice": text(trigger.price) if trigger else "",
+        "triggerDirection": (1 if trigger.rising else 2) if trigger else 0,
+        "triggerBy": trigger.by if trigger else "",
+        "ocoTriggerBy": "",
+        **{name: extra.get(name, "") for name in echoed},
+    }
 
 
 def execution_view(execution: Execution) -> Json:

@@ -98,6 +98,7 @@ class Application:
                 is_over, response = await self._strike(fault, arrival, connection, Response(200, b"", []))
                 if is_over:
                     return response
+        request.arrived_ns = self._exchange.clock.elapsed_ns()
         answer = self._gateway.answer(request, arrival, faults)
         for fault in faults:
             if fault.when == "after":

@@ -45,6 +45,23 @@ def test_fault_delay_answers_late(exchange: Exchange, client: Signer):
     assert time.monotonic() - started >= 0.2
 
 
+def test_fault_delay_before_lets_the_request_arrive_late(exchange: Exchange, client: Signer):
+    """A request still on its way when its client gave up becomes an order later."""
+    exchange.fault("delay", args={"delay_ms": 400, "when": "before"})
+    with pytest.raises(requests.ReadTimeout):
+        client.post("/v5/order/create", timeout=0.1, **RESTING)
+    assert exchange.orders() == []
+    assert eventually(exchange.orders)[0]["orderStatus"] in {"Created", "New"}
+
+
+def test_fault_delay_past_the_signing_window_refuses_the_request(exchange: Exchange, client: Signer):
+    """A request that arrives later than its recv_window can no longer become an order (10002)."""
+    client.recv_window = "200"
+    exchange.fault("delay", args={"delay_ms": 300, "when": "before"})
+    assert client.create()["retCode"] == 10002
+    assert exchange.orders() == []
+
+
 @pytest.mark.parametrize(("when", "orders"), [("before", 0), ("after", 1)])
 def test_fault_reset_sends_a_tcp_reset(exchange: Exchange, client: Signer, when: str, orders: int):
     """The peer sees ECONNRESET rather than an orderly end."""
