@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from sluicegate.bybit.session import ClaimLapsed
 from sluicegate.domain.outcomes import NO_HEADERS, Action, InDoubt, NeverSent, RateHeaders, Refused
 
 MESSAGE_LENGTH = 300
+MOST_PER_WINDOW = 100_000
+"""A limit header beyond this says nothing: the highest documented limits are four digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def read_reply(returned: Any) -> Reply:
         raise UnreadableAnswer("result is not an object")
     extra = body.get("retExtInfo")
     items = extra if isinstance(extra, Mapping) else {}
-    return Reply(result, items, read_headers(headers), _whole(body.get("time")))
+    return Reply(result, items, read_headers(headers), _instant_ms(body.get("time")))
 
 
 def read_headers(headers: Any) -> RateHeaders:
@@ -60,22 +63,22 @@ def read_headers(headers: Any) -> RateHeaders:
     if not isinstance(headers, Mapping):
         return NO_HEADERS
     return RateHeaders(
-        limit=_positive(headers.get("X-Bapi-Limit")),
-        remaining=_whole(headers.get("X-Bapi-Limit-Status")),
-        reset_at_ms=_positive(headers.get("X-Bapi-Limit-Reset-Timestamp")),
+        limit=_whole(headers.get("X-Bapi-Limit"), 1, MOST_PER_WINDOW),
+        remaining=_whole(headers.get("X-Bapi-Limit-Status"), 0, MOST_PER_WINDOW),
+        reset_at_ms=_instant_ms(headers.get("X-Bapi-Limit-Reset-Timestamp")),
     )
 
 
-def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    text = str(value).strip()
-    return int(text) if len(text) <= 19 and text.isascii() and text.isdigit() else None
+def _whole(value: Any, least: int, most: int) -> int | None:
+    if isinstance(value, str):
+        text = value.strip()
+        value = int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else None
+    return value if type(value) is int and least <= value <= most else None
 
 
-def _positive(value: Any) -> int | None:
-    number = _whole(value)
-    return number or None
+def _instant_ms(value: Any) -> int | None:
+    """Read milliseconds since 1970 of thirteen digits, 2001 to 2286; seconds or nanoseconds are a mistake."""
+    return _whole(value, 10**12, 10**13 - 1)
 
 
 class AnswerReader:
@@ -88,14 +91,14 @@ class AnswerReader:
 
     def __init__(self, codes: RetCodeTable, secrets: tuple[str, ...] = ()) -> None:
         self._codes = codes
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._secrets = [_however_encoded(secret) for secret in secrets if secret]
 
     def redact(self, text: object) -> str:
-        """Return a text of bounded length without our secrets."""
-        plain_text = str(text)
+        """Return a text of bounded length without our secrets, which any database and terminal can take."""
+        shown = str(text)
         for secret in self._secrets:
-            plain_text = plain_text.replace(secret, "***")
-        return plain_text[:MESSAGE_LENGTH]
+            shown = secret.sub("***", shown)
+        return "".join(letter if letter.isprintable() else " " for letter in shown[:MESSAGE_LENGTH])
 
     def read_error(self, error: Exception, *, is_write: bool) -> Refused | NeverSent | InDoubt:
         """Classify what a call raised.
@@ -111,6 +114,8 @@ class AnswerReader:
             case ClaimLapsed():
                 return NeverSent("claim_lapsed", "the claim lapsed before the request was signed")
             case InvalidRequestError():
+                if type(error.status_code) is not int:  # "0", true, a list: not Bybit's envelope
+                    return InDoubt("json_decode_error", "retCode is not a number")
                 return self._refused(error.status_code, error, is_write=is_write)
             case FailedRequestError() if error.resp_headers is not None:
                 return self._refused(_http_code(error.status_code), error, is_write=is_write)
@@ -126,9 +131,7 @@ class AnswerReader:
         row = self._codes.lookup(code, is_write=is_write)
         return self._outcome(str(code), row, message, headers, is_write=is_write)
 
-    def _refused(self, code: Any, error: Any, *, is_write: bool) -> Refused | InDoubt:
-        if isinstance(code, bool) or not isinstance(code, int | str):
-            return InDoubt("json_decode_error", "retCode is not a number")
+    def _refused(self, code: int | str, error: Any, *, is_write: bool) -> Refused | InDoubt:
         headers = read_headers(error.resp_headers)
         row = self._codes.lookup(code, is_write=is_write)
         return self._outcome(str(code)[:32], row, error.message, headers, is_write=is_write)
@@ -166,8 +169,19 @@ def must_be_obeyed(error: Refused | NeverSent | InDoubt) -> bool:
     return isinstance(error, Refused) or (isinstance(error, NeverSent) and error.action is Action.HALT_ACCOUNT)
 
 
+def _however_encoded(secret: str) -> re.Pattern[str]:
+    """Match a text, each of its letters as it is or percent-encoded."""
+    encoded = ("".join(f"%{byte:02x}" for byte in letter.encode()) for letter in secret)
+    either = (f"(?:{re.escape(letter)}|(?i:{code}))" for letter, code in zip(secret, encoded, strict=True))
+    return re.compile("".join(either))
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk the chain of an exception: arguments, `reason`, causes."""
+    """Walk what an exception was made from: arguments, `reason`, cause.
+
+    Not its `__context__`: that may be an older failure, which the caller was handling when it made this request, and
+    proves nothing about it.
+    """
     seen: set[int] = set()
     waiting: list[Any] = [error]
     while waiting:
@@ -176,7 +190,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(cause))
         yield cause
-        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
+        waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
 
 
 def _http_code(status: Any) -> str:

@@ -121,9 +121,10 @@ class Gateway:
 
     def _acknowledged(self, reply: Reply, link_id: str) -> Acknowledged:
         order_id = reply.result.get("orderId")
-        if not isinstance(order_id, str) or not order_id or reply.result.get("orderLinkId") != link_id:
+        is_id = isinstance(order_id, str) and order_id.isascii() and order_id.isprintable() and order_id != ""
+        if not is_id or reply.result.get("orderLinkId") != link_id:
             raise UnreadableAnswer("the acknowledgement does not name our order")
-        return Acknowledged(order_id[:64], reply.time_ms, reply.headers)
+        return Acknowledged(str(order_id)[:64], reply.time_ms, reply.headers)
 
     def _report(self, path: str, parameters: Mapping[str, Any], outcome: Outcome, elapsed_s: float) -> None:
         code = outcome_code(outcome)
