@@ -14,9 +14,11 @@ import certifi
 from pybit.unified_trading import HTTP
 
 from sluicegate.bybit.clock import OffsetClock
+from sluicegate.bybit.transport import WholeAnswers
 from sluicegate.config import Environment, ExchangeSettings
 
 logging.getLogger("pybit").addHandler(logging.NullHandler())
+logging.getLogger("pybit").setLevel(logging.WARNING)  # at DEBUG it shows bodies, in which Bybit quotes the key
 
 
 class ClaimLapsed(Exception):
@@ -53,12 +55,13 @@ class SignedSession(HTTP):  # type: ignore[misc]
         if self.sign_before is not None and self.signing_clock.now() >= self.sign_before:
             raise ClaimLapsed
         timestamp = self.signing_clock.exchange_ms()
-        self.signed_at_ms = timestamp
         sign = self._auth_binary if isinstance(payload, bytes) else self._auth
+        signature = sign(payload=payload, recv_window=recv_window, timestamp=timestamp)
+        self.signed_at_ms = timestamp  # from here on the request may leave
         return {
             "Content-Type": content_type,
             "X-BAPI-API-KEY": self.api_key,
-            "X-BAPI-SIGN": sign(payload=payload, recv_window=recv_window, timestamp=timestamp),
+            "X-BAPI-SIGN": signature,
             "X-BAPI-SIGN-TYPE": "2",
             "X-BAPI-TIMESTAMP": str(timestamp),
             "X-BAPI-RECV-WINDOW": str(recv_window),
@@ -78,7 +81,7 @@ def build_session(
 
     Args:
         environment: picks the host. Source: Bybit V5 integration guide and demo page, 2026-07-24.
-        settings: time-outs, receive window, CA bundle.
+        settings: time-outs, receive window, CA bundle; an answer has `lease_s` to be complete.
         clock: signs with it.
         api_key: None for public data only.
         api_secret: as `api_key`.
@@ -99,9 +102,12 @@ def build_session(
     )
     if environment is Environment.SIMULATOR:
         session.endpoint = (simulator_url or "").rstrip("/")
+        session.client.trust_env = False  # a proxy in the environment is for the way to Bybit
     bundle: Path | str = settings.ca_bundle or certifi.where()
     session.client.verify = str(bundle)
     session.client.max_redirects = 0  # a redirected POST may become a second order, or a GET
+    for scheme in ("https://", "http://"):
+        session.client.mount(scheme, WholeAnswers(settings.lease_s))
     return session
 
 
