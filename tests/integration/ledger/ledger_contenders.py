@@ -36,7 +36,7 @@ def claim(ledger: Ledger, number: int, order_id: str) -> bool:
 
 def accept_same(ledger: Ledger, number: int, keys: int) -> list[str]:
     """Accept orders under keys that everyone uses, in an order of one's own; return the ids that were new."""
-    names = [f"key-{(i * (2 * number + 1)) % keys}" for i in range(keys)]
+    names = [f"key-{(17 * number + i * (2 * number + 1)) % keys}" for i in range(keys)]
     receipts = ledger.accept(
         [new_order(f"{number:02d}-{name}", client_order_id=name) for name in names], wake_at=NOON
     )
@@ -85,7 +85,9 @@ def register(ledger: Ledger, _number: int) -> str:
 
 def add_fills(ledger: Ledger, number: int, order_id: str) -> int:
     """Store the same fills as everyone else, in an order of one's own."""
-    return ledger.add_executions([fill(order_id, f"e{(i * (2 * number + 1)) % 16}") for i in range(16)])
+    return ledger.add_executions(
+        [fill(order_id, f"e{(17 * number + i * (2 * number + 1)) % 256}") for i in range(256)]
+    )
 
 
 class Crowd:

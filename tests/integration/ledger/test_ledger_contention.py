@@ -43,11 +43,11 @@ def test_claim_by_processes_is_won_once(crowd: contenders.Crowd, ledger: Ledger,
 
 def test_accept_same_keys_by_processes_stores_each_once(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:
     """However many hand over the same keys at once, each is one order, and all get its receipt."""
-    new = crowd.run(url, contenders.accept_same, 64)
+    new = crowd.run(url, contenders.accept_same, 256)
 
-    assert ledger.count_orders() == {("main", State.ACCEPTED): 64}
+    assert ledger.count_orders() == {("main", State.ACCEPTED): 256}
     stored = [order_id for ids in new for order_id in ids]
-    assert len(stored) == len(set(stored)) == 64
+    assert len(stored) == len(set(stored)) == 256
     assert all(len(ledger.events(order_id)) == 1 for order_id in stored[:5])
 
 
@@ -110,5 +110,5 @@ def test_records_stored_by_processes_at_once_are_stored_once(
     order = accept_one(ledger)
 
     assert set(crowd.run(url, contenders.register)) == {"1001"}
-    assert sum(crowd.run(url, contenders.add_fills, order.order_id)) == 16
-    assert len(ledger.executions(order.order_id)) == 16
+    assert sum(crowd.run(url, contenders.add_fills, order.order_id)) == 256
+    assert len(ledger.executions(order.order_id)) == 256
