@@ -30,6 +30,8 @@ PRICE_TTL_S = 2.0
 CACHE_TTL_S = 86_400
 LEASE_S = 60.0
 """Longer than any public request lasts."""
+NO_SUCH_SYMBOL = frozenset({"10001", "170121"})
+"""How the exchange says that it does not list a symbol; 170121 for spot."""
 OPTION_COINS = ("BTC", "ETH", "SOL", "XRP", "MNT", "DOGE")
 """Base coins with options: the query defaults to BTC alone. Source: Bybit V5 instruments-info, 2026-07-24."""
 
@@ -120,7 +122,7 @@ class BybitMarket:
         try:
             found = list(self._fetch(category, {"symbol": symbol}))
         except OrderRejected as e:
-            if e.ret_code == "10001":  # this is how the exchange says that it has no such symbol
+            if e.ret_code in NO_SUCH_SYMBOL:
                 return None
             raise
         self._store(category, found)
