@@ -72,6 +72,11 @@ class AccountSettings(_Section):
     """One Bybit UID with its credentials and environment.
 
     Attributes:
+        environment: which Bybit its key belongs to: `mainnet`, `testnet`, `demo` or `simulator`.
+        api_key_env: variable that holds the API key; this or `api_key_file`, exactly one.
+        api_key_file: file that holds the API key.
+        api_secret_env: variable that holds the secret; this or `api_secret_file`, exactly one.
+        api_secret_file: file that holds the secret.
         tier: Bybit's fee tier that sets the order rate limits: `default`, `VIP1` … `PRO6`.
         limits: requests per second that replace the documented ones, by path, e.g.
             `{"/v5/order/create" = 20}`.
@@ -201,7 +206,11 @@ class Settings(BaseSettings):
         home: where the embedded parts write; nothing is written elsewhere.
         broker_url: Redis or Valkey of Celery and the buckets.
         ledger_url: SQLAlchemy URL; without one, SQLite under `home`.
+        simulator_url: where accounts with `environment = "simulator"` send their requests.
         egress: name of the public IP that requests leave from; hosts that share one share its quota.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+        log_format: `json` for machines, `console` for people.
+        config: the TOML file; set by its variable only.
     """
 
     model_config = SettingsConfigDict(

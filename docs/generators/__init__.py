@@ -1,0 +1,1 @@
+"""One module a document: each has `write()`, which returns the document's text."""
