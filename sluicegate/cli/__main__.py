@@ -2,4 +2,4 @@
 
 from sluicegate.cli.app import main
 
-main()
+raise SystemExit(main())

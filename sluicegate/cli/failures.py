@@ -14,7 +14,7 @@ FAILED, MISCONFIGURED = 1, 2
 _options = {"tracebacks": False}
 
 
-def show_tracebacks(wanted: bool) -> None:  # noqa: FBT001 - one word, one flag
+def show_tracebacks(wanted: bool) -> None:
     """Say whether unexpected errors show their traceback."""
     _options["tracebacks"] = wanted
 

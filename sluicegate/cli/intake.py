@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-
 from sluicegate.cli.console import complain, say, say_json, warn
 from sluicegate.cli.order_file import BlockReader, HeaderRefused, Line, OrderReader, read_blocks
 from sluicegate.cli.progress import Progress
