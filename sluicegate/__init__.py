@@ -51,7 +51,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: the whole library takes a second or two, `sluicegate --help` must not."""
+    """Import a name when it is first used: the library takes seconds to load, `sluicegate --help` must not."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES.get(name, "sluicegate.domain.errors")), name)

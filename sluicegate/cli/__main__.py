@@ -1,5 +1,8 @@
 """Run the command as `python -m sluicegate.cli`."""
 
-from sluicegate.cli.app import main
+import sys
 
-raise SystemExit(main())
+from sluicegate.cli.app import run
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

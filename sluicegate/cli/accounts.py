@@ -53,7 +53,11 @@ def halt(
     opened = session.container()
     session.require_account(opened.settings, account)
     opened.halts.halt_account(
-        account, code=BY_HAND, message=reason, cause="A person halted it.", fix=f"sluicegate accounts resume {account}"
+        account,
+        code=BY_HAND,
+        message=reason,
+        cause="A person halted it.",
+        fix=f"sluicegate accounts resume {account}",
     )
     if as_json:
         from sluicegate.cli.views import halt_document

@@ -67,7 +67,9 @@ def printable(text: str) -> str:
     return clean if len(text) <= MOST_ERROR_CHARACTERS else clean + " ..."
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, ids: Sequence[str] = ()) -> None:
+def show_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, ids: Sequence[str] = ()
+) -> None:
     """Print a table.
 
     Args:

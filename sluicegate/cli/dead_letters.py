@@ -66,7 +66,9 @@ def replay(
     order_id: LetterArgument,
     fields: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; an empty value removes it. Repeatable."),
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field; an empty value removes it. Repeatable."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -20,12 +20,12 @@ EPILOG = examples(
 
 WHAT_WE_DO = {
     "ok": "Takes it as acknowledged and follows the order to its end.",
-    "back_off": "Waits at least until the exchange's reset instant, with jitter, and sends it again under the same "
-    "link id; the bucket is blocked meanwhile.",
+    "back_off": "Waits at least until the exchange's reset instant, with jitter, and sends it again under the "
+    "same link id; the bucket is blocked meanwhile.",
     "resync_clock": "Measures the exchange's clock anew, signs again and retries; pages a person if it repeats.",
     "retry_soon": "Sends it again shortly, under the same link id: nothing was executed.",
-    "resolve": "Holds the order as in doubt and looks on the exchange by link id; it is sent again only when it is "
-    "proved that the first request cannot come into being any more.",
+    "resolve": "Holds the order as in doubt and looks on the exchange by link id; it is sent again only when it "
+    "is proved that the first request cannot come into being any more.",
     "dead_letter": "Makes the order a dead letter with cause and fix; see `sluicegate dead-letters list`.",
     "halt_account": "Halts the account, parks its orders, opens one incident and pages a person once; "
     "`sluicegate accounts resume` lets it go on.",

@@ -62,7 +62,9 @@ class Follower:
                     return False
                 progress.show(total - len(self._waiting), self._summary())
                 if self._waiting and time.monotonic() >= give_up_at:
-                    complain(f"{len(self._waiting)} orders are not there yet after {timeout_s:g} s; {self._summary()}")
+                    complain(
+                        f"{len(self._waiting)} orders are not there yet after {timeout_s:g} s; {self._summary()}"
+                    )
                     return False
                 if self._waiting:
                     self._say_now_and_then()

@@ -43,7 +43,8 @@ def list_(
 
 @app.command(epilog=examples("sluicegate incidents ack 3"))
 def ack(
-    incident_id: Annotated[int, typer.Argument(metavar="ID", help="From `incidents list`.")], as_json: AsJson = False
+    incident_id: Annotated[int, typer.Argument(metavar="ID", help="From `incidents list`.")],
+    as_json: AsJson = False,
 ) -> None:
     """Acknowledge an incident: somebody takes care of it."""
     from sluicegate.cli.views import incident_document

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluicegate.cli.console import complain, say, say_json, warn
 from sluicegate.cli.order_file import BlockReader, HeaderRefused, Line, OrderReader, read_blocks
@@ -73,7 +73,8 @@ class Intake:
             False when reading ended early: the header is wrong, or the ledger went away.
         """
         if file == "-":
-            return self.take(sys.stdin.buffer, None)
+            stdin: Any = sys.stdin.buffer  # buffered, whatever typeshed allows it to be
+            return self.take(stdin, None)
         path = Path(file)
         with path.open("rb") as stream:
             return self.take(stream, os.fstat(stream.fileno()).st_size)
@@ -157,5 +158,3 @@ class _StopReading(Exception):
 
 def _say_refusal(number: int, why: str) -> None:
     complain(f"line {number}: {why}")
-
-

@@ -177,7 +177,7 @@ def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise InvalidOrder(f"{name}: given twice")
         if isinstance(value, _Float):
             raise InvalidOrder(
-                f'{name}: {value.token} is a float, which is not the number that was typed; quote it: '
+                f"{name}: {value.token} is a float, which is not the number that was typed; quote it: "
                 f'"{name}": "{value.token}"'
             )
         content[name] = value

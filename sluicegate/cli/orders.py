@@ -30,7 +30,9 @@ def list_(
     state: Annotated[list[str] | None, typer.Option(help="Only this state; may be repeated.")] = None,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
-    before: Annotated[str | None, typer.Option(metavar="ORDER_ID", help="Only orders older than this one.")] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="ORDER_ID", help="Only orders older than this one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List orders, newest first."""

@@ -31,9 +31,13 @@ MetricsOption = Annotated[
 
 
 def worker(
-    queue: Annotated[str, typer.Option(help="`orders` or `cancels`; cancels never wait behind orders.")] = "orders",
+    queue: Annotated[
+        str, typer.Option(help="`orders` or `cancels`; cancels never wait behind orders.")
+    ] = "orders",
     name: NameOption = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, max=256, help="Threads; by default the setting.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads; by default the setting.")
+    ] = None,
     metrics_port: MetricsOption = None,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C; it finishes what it has in hand."""

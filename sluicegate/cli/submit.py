@@ -32,9 +32,13 @@ def submit(
         str | None, typer.Option("--format", help="jsonl or csv; by default by extension or content.")
     ] = None,
     account: Annotated[str | None, typer.Option(help="Account of the orders that name none.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow each order; its line comes when it is there.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow each order; its line comes when it is there.")
+    ] = False,
     until: Annotated[str, typer.Option(help="With --wait: `end`, or `live` (on the exchange).")] = "end",
-    timeout: Annotated[float, typer.Option(min=0, help="With --wait: longest wait after the last line, s.")] = 300.0,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="With --wait: longest wait after the last line, s.")
+    ] = 300.0,
     as_json: AsJson = False,
 ) -> None:
     """Accept orders into the ledger, one receipt a line; workers put them on the exchange.
@@ -55,7 +59,9 @@ def submit(
     if not opened.settings.accounts:
         from sluicegate.domain.errors import ConfigurationError
 
-        raise ConfigurationError("no account is configured; add [accounts.NAME] to the file SLUICEGATE_CONFIG names")
+        raise ConfigurationError(
+            "no account is configured; add [accounts.NAME] to the file SLUICEGATE_CONFIG names"
+        )
     reader = OrderReader(chosen, account=account, known_accounts=frozenset(opened.settings.accounts))
     follower = Follower(opened.ledger, until=until, as_json=as_json) if wait else None
     intake = Intake(opened, reader, follower.add if follower else print_receipt(as_json=as_json))

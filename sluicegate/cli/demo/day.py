@@ -46,8 +46,16 @@ ACCOUNTS: Final = {
 CREATE: Final = "/v5/order/create"
 FAULTS: Final[tuple[dict[str, Any], ...]] = (
     # accepted, but the answer comes only after the worker gave up waiting for it
-    {"fault": "drop_after", "args": {"hang_s": READ_TIMEOUT_S + 1}, "match": {"path": CREATE, "symbol": "LTCUSDT"}},
-    {"fault": "ret_code", "args": {"ret_code": 10016, "when": "after"}, "match": {"path": CREATE, "symbol": "AVAXUSDT"}},
+    {
+        "fault": "drop_after",
+        "args": {"hang_s": READ_TIMEOUT_S + 1},
+        "match": {"path": CREATE, "symbol": "LTCUSDT"},
+    },
+    {
+        "fault": "ret_code",
+        "args": {"ret_code": 10016, "when": "after"},
+        "match": {"path": CREATE, "symbol": "AVAXUSDT"},
+    },
     {"fault": "ret_code", "args": {"ret_code": 10006}, "match": {"path": CREATE, "symbol": "DOTUSDT"}},
 )
 """What goes wrong at the exchange, once each."""

@@ -70,7 +70,9 @@ class Findings:
     @property
     def too_many(self) -> int:
         """Return how many 10006 the exchange gave of its own accord."""
-        given = sum(tally["ret_codes"].get("10006", 0) for buckets in self.stats.values() for tally in buckets.values())
+        given = sum(
+            tally["ret_codes"].get("10006", 0) for buckets in self.stats.values() for tally in buckets.values()
+        )
         return int(given) - self.injected
 
     def limits(self) -> list[dict[str, Any]]:
@@ -106,7 +108,11 @@ class Findings:
             ],
             "halts": [halt_document(halt) for halt in self.halts],
             "pages": self.pages,
-            "limiter": {"unexpected_10006": self.too_many, "injected_10006": self.injected, "buckets": self.limits()},
+            "limiter": {
+                "unexpected_10006": self.too_many,
+                "injected_10006": self.injected,
+                "buckets": self.limits(),
+            },
             "comparison": {
                 "ledger": len(self.orders),
                 "exchange": len(self.truth),

@@ -50,7 +50,7 @@ def _print_codes(found: Findings) -> None:
         known = table.explain(code)
         rows.append((code, str(count), known[0].action.value if known else "", known[0].meaning if known else ""))
     say()
-    show_table("Answers of the exchange by retCode, from the workers' /metrics", ("retCode", "answers", "then", ""), rows)
+    show_table("Answers of the exchange by retCode, from each /metrics", ("retCode", "answers", "then", ""), rows)
 
 
 def _print_letters(found: Findings) -> None:

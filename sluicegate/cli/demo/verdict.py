@@ -94,7 +94,8 @@ def _judge_orders(found: Findings) -> Iterator[str]:
         if order.state is not wanted:
             yield f"{order.client_order_id} is {order.state}, must be {wanted}"
         elif wanted is State.DEAD and reasons.get(order.order_id) != DEAD_LETTERS.get(kind):
-            yield f"{order.client_order_id} died of {reasons.get(order.order_id)}, must be {DEAD_LETTERS.get(kind)}"
+            died_of, must = reasons.get(order.order_id), DEAD_LETTERS.get(kind)
+            yield f"{order.client_order_id} died of {died_of}, must be {must}"
         if kind == "amend" and format(order.request.price or 0, "f") != AMENDED_PRICE:
             yield f"{order.client_order_id} has the price {order.request.price}, must be {AMENDED_PRICE}"
 

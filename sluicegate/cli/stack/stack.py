@@ -158,7 +158,9 @@ class Stack:
         port = probes.free_port()
         command = [str(get_binary_path()), "--port", str(port), "--bind", probes.HOST, "--save", ""]
         command += ["--appendonly", "yes", "--dir", str(self.home / "valkey"), "--maxmemory-policy", "noeviction"]
-        child = Child("broker", command, dict(os.environ), self._log("broker"), lambda _c: probes.answers_ping(port))
+        child = Child(
+            "broker", command, dict(os.environ), self._log("broker"), lambda _c: probes.answers_ping(port)
+        )
         self._servers.append(child)
         child.start()
         return f"redis://{probes.HOST}:{port}/0"
