@@ -40,9 +40,7 @@ class BeatThread(threading.Thread):
             self._stopped.wait(RESTART_S)
 
     def _tick(self, service: Service) -> None:
-        _ = (
-            service.scheduler
-        )  # loads RedBeat, whose own `beat_init` handler waits for the lock; ours runs after it
+        _ = service.scheduler  # loads RedBeat, whose `beat_init` handler waits for the lock; ours runs after it
         signals.beat_init.connect(_say_ticking, weak=False, dispatch_uid="sluicegate.beat")
         service.start()
 

@@ -35,7 +35,7 @@ def wait_until(holds: Callable[[], Any], what: str, *, patience_s: float = PATIE
             return result
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {patience_s} s: {what}")
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def free_port() -> int:
@@ -75,14 +75,11 @@ class Rig:
 
     # --- life -------------------------------------------------------------------------------------------------
 
-    def start(
-        self, *, workers: int = 2, schedulers: int = 1, cancels: int = 1, ip_limit: int | None = None
-    ) -> None:
+    def start(self, *, workers: int = 2, schedulers: int = 1, cancels: int = 1) -> None:
         """Start everything and wait until it is ready."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.start_broker()
         self.start_simulator()
-        self.control("limits", ip_limit=ip_limit)
         self._write_config()
         for i in range(workers):
             self.start_worker(f"w{i + 1}", wait=False)
@@ -124,10 +121,11 @@ class Rig:
     def start_simulator(self, port: int = 0) -> None:
         """Start the exchange, empty."""
         command = [sys.executable, "-m", "simulator", "--port", str(port)]
-        log = (self.home / "simulator.log").open("wb")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)  # closed in stop
+        with (self.home / "simulator.log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         assert process.stdout is not None
-        self.simulator_url = process.stdout.readline().decode().split()[-1]
+        with process.stdout as said:
+            self.simulator_url = said.readline().decode().split()[-1]
         self.processes["simulator"] = process
 
     def start_worker(self, name: str, *, queue: str = "orders", wait: bool = True) -> None:
@@ -141,9 +139,9 @@ class Rig:
     def _spawn(self, name: str, arguments: list[str], *, wait: bool) -> None:
         with contextlib.suppress(FileNotFoundError):
             (self.home / "run" / f"{name}.json").unlink()
-        log = (self.home / f"{name}.log").open("ab")
-        command = [sys.executable, "/tmp/smoke/runner.py", *arguments]
-        self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
+        command = [sys.executable, "-m", "sluicegate.cli", *arguments]
+        with (self.home / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
         if wait:
             self.await_ready(name)
 
@@ -195,13 +193,12 @@ class Rig:
     def gate(self) -> Sluicegate:
         """Return a producer in this process."""
         if self._gate is None:
-            os.environ.update(
-                {name: v for name, v in self.environment().items() if name.startswith("SLUICEGATE_")}
-            )
+            ours = {name: value for name, value in self.environment().items() if name.startswith("SLUICEGATE_")}
+            os.environ.update(ours)
             try:
                 self._gate = Sluicegate(Container(load_settings(), "producer"))
             finally:
-                for name in [name for name in os.environ if name.startswith("SLUICEGATE_")]:
+                for name in ours:
                     del os.environ[name]
         return self._gate
 
@@ -213,7 +210,7 @@ class Rig:
     def cli(self, *arguments: str, stdin: str | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `sluicegate` with these arguments."""
         return subprocess.run(
-            [sys.executable, "-m", "sluicegate.cli.app", *arguments],
+            [sys.executable, "-m", "sluicegate.cli", *arguments],
             input=stdin,
             capture_output=True,
             text=True,

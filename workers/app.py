@@ -12,7 +12,6 @@ from sluicegate.config import load_settings
 from sluicegate.messages import create_app
 from workers import guard, tasks
 
-
 log = structlog.get_logger(__name__)
 
 

@@ -206,7 +206,9 @@ class Changes:
         path = CANCEL if is_cancel else AMEND
         with self.valve.open(order.account, path, order.category, max_wait_s=self.max_wait_s) as passage:
             lease_until = self.clock.now() + timedelta(seconds=self.lease_s)
-            patch: ChangePatch = {"attempts": change.attempts + 1, "wake_at": lease_until}
+            # a claimant that dies may have sent it: nobody acts on it before a late copy can no longer arrive
+            over_at = lease_until + timedelta(milliseconds=account.reach_ms)
+            patch: ChangePatch = {"attempts": change.attempts + 1, "wake_at": over_at}
             claimed = self.ledger.move_change(change, ChangeState.SUBMITTING, patch, {})
             if claimed is None:
                 return "someone else was faster"

@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 REALTIME, HISTORY, EXECUTIONS = "/v5/order/realtime", "/v5/order/history", "/v5/execution/list"
 TOKEN_WAIT_S = 0.3
+END_GRACE_MS = 3000
+"""An absent order that is sent again is safe: its link id refuses a second one. One that ends has no such net, so
+queries that lag behind the exchange get this much longer to show it."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +136,15 @@ class Resolver:
         burial = self.codes.burial(order.last_code)
         if order.attempts >= self.backoff.max_attempts and burial is None:
             burial = ("attempts_exhausted", "Every attempt ended without an answer.", "Replay it later.")
+        is_late = order.deadline_at is not None and order.deadline_at <= now
+        if (burial is not None or is_late) and answered_at_ms <= (order.horizon_ms or 0) + END_GRACE_MS:
+            return self._later(order, "absent; one more look before it ends", event=True)
         if burial is not None:
             reason, cause, fix = burial
             bury = Bury(reason, order.last_code, order.last_message, cause, fix)
             return self.performer.bury(order, bury, {"lease_until": None}, detail)
-        if order.deadline_at is not None and order.deadline_at <= now:
-            why = {**detail, "why": "proved absent after its deadline"}
-            return self._move(order, Event.EXPIRED, {}, why)
+        if is_late:
+            return self._move(order, Event.EXPIRED, {}, {**detail, "why": "proved absent after its deadline"})
         patch: Patch = {"due_at": now, "wake_at": now, "horizon_ms": None, "lease_until": None}
         self.observer.retried("proved_absent")
         return self._move(order, Event.PROVED_ABSENT, patch, detail)

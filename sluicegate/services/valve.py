@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from sluicegate.domain.errors import BucketUnavailable
+from sluicegate.domain.errors import BucketUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
 from sluicegate.domain.outcomes import Action, NeverSent, Outcome, RateHeaders, Refused
 from sluicegate.domain.records import AccountRecord
@@ -18,6 +18,7 @@ from sluicegate.ports import Accounts, Buckets, BucketSpec, Clock, Ledger, Obser
 log = structlog.get_logger(__name__)
 
 QUERY_API = "/v5/user/query-api"
+REFUSAL_TTL_S = 1.0
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Valve:
     observer: Observer
     lease_s: float
     _uids: dict[str, str] = field(default_factory=dict)
+    _refusals: dict[str, tuple[float, OrderRejected]] = field(default_factory=dict)
     _asking: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -119,8 +121,16 @@ class Valve:
         if known is not None:
             return known
         with self._asking:
-            if account not in self._uids:
+            if account in self._uids:
+                return self._uids[account]
+            known = self._refusals.get(account)
+            if known is not None and self.clock.monotonic() - known[0] < REFUSAL_TTL_S:
+                raise known[1]  # every order that waited here would ask the same
+            try:
                 self._uids[account] = self._find_uid(account)
+            except OrderRejected as e:
+                self._refusals[account] = (self.clock.monotonic(), e)
+                raise
             return self._uids[account]
 
     def _find_uid(self, account: str) -> str:

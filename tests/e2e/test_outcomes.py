@@ -204,7 +204,7 @@ def test_unknown_code_is_resolved_then_dead_lettered_with_an_incident(rig: Rig) 
 def test_key_that_cannot_trade_halts_its_account_with_one_page(
     rig: Rig, pages: Pages, account: str, code: str
 ) -> None:
-    """Authentication, permission, expiry, IP binding: the account halts, its orders park, one person is paged once."""
+    """Authentication, permission, expiry, IP binding: the account halts, its orders park, one page."""
     receipts = rig.gate.submit_many([order(account=account) for _ in range(8)])
     for receipt in receipts:
         settled(rig, receipt.order_id, State.PARKED)
