@@ -44,11 +44,11 @@ def read_instrument(category: Category, row: Mapping[str, Any]) -> InstrumentRul
     is_spot = category is Category.SPOT
     return InstrumentRules(
         category=category,
-        symbol=str(row["symbol"]),
-        status=str(row["status"]),
-        base_coin=str(row["baseCoin"]),
-        quote_coin=str(row["quoteCoin"]),
-        settle_coin=str(row["quoteCoin"] if is_spot else row["settleCoin"]),
+        symbol=_word(row["symbol"]),
+        status=_word(row["status"]),
+        base_coin=_word(row["baseCoin"]),
+        quote_coin=_word(row["quoteCoin"]),
+        settle_coin=_word(row["quoteCoin" if is_spot else "settleCoin"]),
         qty_step=_step(lot["basePrecision" if is_spot else "qtyStep"]),
         tick_size=_step(price["tickSize"]),
         quote_step=_step(lot["quotePrecision"]) if is_spot else None,
@@ -69,6 +69,12 @@ _MARKET_MAXIMUM = {
 }
 
 
+def _word(value: Any) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(f"a name of {value!r}"[:100])
+    return value
+
+
 def _step(value: Any) -> Decimal:
     step = parse_decimal(value)
     if step <= 0:
@@ -80,7 +86,9 @@ def _limit(value: Any) -> Decimal | None:
     if value in (None, ""):
         return None
     number = parse_decimal(value)
-    return number if number > 0 else None
+    if number < 0:
+        raise ValueError(f"a limit of {value}")
+    return number or None
 
 
 def to_cache(rules: InstrumentRules) -> dict[str, str | None]:
@@ -98,8 +106,6 @@ def from_cache(values: Mapping[str, Any]) -> InstrumentRules:
     Raises:
         KeyError, ValueError, TypeError: another version wrote them.
     """
-    read: dict[str, Any] = {
-        name: parse_decimal(value) if name in _DECIMALS and value is not None else value
-        for name, value in values.items()
-    }
-    return InstrumentRules(**{**read, "category": Category(read["category"])})
+    numbers = {name: None if values[name] is None else parse_decimal(values[name]) for name in _DECIMALS}
+    steps = {name: _step(values[name]) for name in ("qty_step", "tick_size")}
+    return InstrumentRules(**{**values, **numbers, **steps, "category": Category(values["category"])})
