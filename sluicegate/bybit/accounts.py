@@ -15,6 +15,7 @@ from sluicegate.bybit.market import BybitMarket
 from sluicegate.bybit.retcodes import RetCodeTable
 from sluicegate.bybit.session import SessionPool, SignedSession, build_session
 from sluicegate.config import Environment, Settings
+from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
 from sluicegate.ports import Account, Buckets, BucketSpec, Clock, Observer
 
 
@@ -60,7 +61,10 @@ class BybitAccounts:
 
     def resync_clock(self, name: str) -> float:
         """Measure the clock of the account's exchange; see `sluicegate.ports.Accounts.resync_clock`."""
-        return self.market(self.settings.account(name).environment).measure_clock()
+        try:
+            return self.market(self.settings.account(name).environment).measure_clock()
+        except OrderRejected as e:
+            raise ExchangeUnavailable(f"the exchange does not tell its time: {e}") from e
 
     def environments(self) -> list[Environment]:
         """Return the environments that accounts are configured for."""

@@ -165,8 +165,10 @@ class AnswerReader:
 
 
 def must_be_obeyed(error: Refused | NeverSent | InDoubt) -> bool:
-    """Tell whether a failed query carries a code to act on, rather than the lack of an answer."""
-    return isinstance(error, Refused) or (isinstance(error, NeverSent) and error.action is Action.HALT_ACCOUNT)
+    """Tell whether a failed query carries a code to act on, rather than the lack of a usable answer."""
+    if isinstance(error, Refused):
+        return error.action is not Action.RETRY_SOON  # HTTP 5xx, 10016: the exchange is not itself
+    return isinstance(error, NeverSent) and error.action is Action.HALT_ACCOUNT
 
 
 def _however_encoded(secret: str) -> re.Pattern[str]:
@@ -179,8 +181,8 @@ def _however_encoded(secret: str) -> re.Pattern[str]:
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Walk what an exception was made from: arguments, `reason`, cause.
 
-    Not its `__context__`: that may be an older failure, which the caller was handling when it made this request, and
-    proves nothing about it.
+    Not its `__context__`: that may be an older failure, which the caller was handling when it made this request,
+    and proves nothing about it.
     """
     seen: set[int] = set()
     waiting: list[Any] = [error]

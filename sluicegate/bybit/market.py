@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from sluicegate.bybit.answers import AnswerReader, Reply, must_be_obeyed, read_r
 from sluicegate.bybit.clock import OffsetClock
 from sluicegate.bybit.instruments import from_cache, read_instrument, to_cache
 from sluicegate.bybit.session import SessionPool
-from sluicegate.domain.errors import BucketDenied, ExchangeUnavailable, OrderRejected
+from sluicegate.domain.errors import BucketDenied, BucketUnavailable, ExchangeUnavailable, OrderRejected
 from sluicegate.domain.instruments import InstrumentRules
 from sluicegate.domain.numbers import parse_decimal
 from sluicegate.domain.orders import Category
@@ -145,7 +145,8 @@ class BybitMarket:
                 try:
                     yield read_instrument(category, row)
                 except (KeyError, ValueError, TypeError, AttributeError) as e:
-                    log.warning("instrument_unreadable", category=category.value, error=repr(e))
+                    symbol = self._reader.redact(row.get("symbol")) if isinstance(row, Mapping) else ""
+                    log.warning("instrument_unreadable", category=category.value, symbol=symbol, error=repr(e))
             cursor = result.get("nextPageCursor") or None
             if not rows or cursor is None:
                 return
@@ -178,8 +179,8 @@ class BybitMarket:
         key = f"sg:price:{self._environment}:{category}:{symbol}"
         try:
             text = self._cache.get(key)
-            if text is not None:
-                return parse_decimal(str(text))
+            with suppress(ValueError):  # nothing, or nonsense: ask the exchange
+                return parse_decimal(text)
             price = self._fetch_price(category, symbol)
             self._cache.set(key, format(price, "f"), px=int(PRICE_TTL_S * 1000))
         except redis.RedisError as e:
@@ -248,8 +249,11 @@ class BybitMarket:
             grant = self._buckets.acquire([self._ip_spec], max_wait_s=1.0, lease_s=LEASE_S)
         except BucketDenied as e:
             raise ExchangeUnavailable(f"this IP's quota is spent for {e.retry_after_s:.1f} s") from e
+        except BucketUnavailable as e:
+            raise ExchangeUnavailable("the buckets do not answer, so nothing may be asked") from e
         self._local.sleep(grant.wait_s)
         try:
             yield
         finally:
-            self._buckets.settle(grant, sent=True)
+            with suppress(BucketUnavailable):  # the tokens come back by their lease
+                self._buckets.settle(grant, sent=True)
