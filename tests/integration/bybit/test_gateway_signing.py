@@ -167,7 +167,7 @@ def _refuse_float(text: str) -> Any:
 def test_place_numbers_on_the_wire_are_plain_and_exact(
     server: VenueServer, desk: Desk, wanted: OrderRequest
 ) -> None:
-    """For every order: amounts are strings of digits equal to what was asked; no float, no exponent, nothing ours."""
+    """For every order: amounts are strings of digits equal to what was asked, and no field of ours is sent."""
     server.requests.clear()
     server.script = acknowledge
     assert isinstance(place(desk, wanted).outcome, Acknowledged)
