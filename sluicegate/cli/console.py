@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 PIPED_WIDTH = 100
 """Columns of a table that goes to a file or a pipe."""
 
-MOST_ERROR_CHARACTERS = 2000
+MOST_ERROR_CHARACTERS = 4000
 
 
 def examples(*lines: str) -> str:

@@ -6,7 +6,9 @@ import os
 import traceback
 from pathlib import Path
 
-from sluicegate.cli.console import complain, note
+import typer
+
+from sluicegate.cli.console import complain
 from sluicegate.domain.errors import ConfigurationError, SluicegateError
 
 FAILED, MISCONFIGURED = 1, 2
@@ -42,7 +44,7 @@ def report(error: Exception) -> int:
 
 def _trace(error: Exception) -> None:
     if _options["tracebacks"]:
-        note("".join(traceback.format_exception(error)))
+        typer.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -50,7 +50,8 @@ def _print_codes(found: Findings) -> None:
         known = table.explain(code)
         rows.append((code, str(count), known[0].action.value if known else "", known[0].meaning if known else ""))
     say()
-    show_table("Answers of the exchange by retCode, from each /metrics", ("retCode", "answers", "then", ""), rows)
+    columns = ("retCode", "answers", "then", "meaning")
+    show_table("Answers of the exchange by retCode, from each /metrics", columns, rows)
 
 
 def _print_letters(found: Findings) -> None:
@@ -59,11 +60,10 @@ def _print_letters(found: Findings) -> None:
     for letter in found.letters:
         by_reason[letter.reason].append(letter)
     say()
-    rows = [
-        (reason, ", ".join(sorted(names.get(item.order_id, item.order_id) for item in letters)), letters[0].message,
-         letters[0].fix)
-        for reason, letters in sorted(by_reason.items())
-    ]  # fmt: skip
+    rows = []
+    for reason, letters in sorted(by_reason.items()):
+        orders = ", ".join(sorted(names.get(letter.order_id, letter.order_id) for letter in letters))
+        rows.append((reason, orders, letters[0].message, letters[0].fix))
     show_table(f"{len(found.letters)} dead letters", ("reason", "orders", "for example", "fix"), rows)
 
 
