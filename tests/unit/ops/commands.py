@@ -1,0 +1,23 @@
+"""Command lines, parsed as the program parses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from sluicegate.cli.app import app
+
+
+def parse(arguments: list[str]) -> str:
+    """Parse a command line as the program does, running nothing; return the command's name."""
+    command: Any = typer.main.get_command(app)
+    context = None
+    path = ["sluicegate"]
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        context = command.make_context(path[-1], [], parent=context, resilient_parsing=True)
+        command = command.commands[name]
+        path.append(name)
+    command.make_context(path[-1], arguments, parent=context)
+    return " ".join(path[1:])

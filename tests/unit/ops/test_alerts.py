@@ -1,0 +1,101 @@
+"""Alert rules use what the catalogue exports, and each has a runbook."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sluicegate.telemetry.catalogue import CATALOGUE, PREFIX, Kind
+from tests.unit.ops.commands import parse
+
+ROOT = Path(__file__).parents[3]
+RULES = yaml.safe_load((ROOT / "ops/prometheus/rules.yml").read_text())
+ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
+NAMES = [alert["alert"] for alert in ALERTS]
+
+LANGUAGE = {
+    *("abs", "absent", "increase", "max", "rate", "sum", "time", "vector"),
+    *("by", "or", "and", "offset", "bool", "unless"),
+}
+LABELS = {PREFIX + metric.name: {*metric.labels, "job", "instance"} for metric in CATALOGUE} | {
+    "up": {"job", "instance"}
+}
+LABELS |= {
+    f"{PREFIX}{metric.name}_{part}": {*metric.labels, "job", "instance", "le"}
+    for metric in CATALOGUE
+    if metric.kind is Kind.HISTOGRAM
+    for part in ("bucket", "sum", "count")
+}
+
+
+def metrics_of(expression: str) -> set[str]:
+    """Return the names in an expression that are no word of PromQL."""
+    bare = re.sub(r'"[^"]*"', "", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|offset)\s*(?:\([^)]*\)|\d+[smhd])", "", bare)
+    return {word for word in re.findall(r"[a-zA-Z_:][\w:]*", bare) if word not in LANGUAGE}
+
+
+def labels_of(expression: str) -> dict[str, set[str]]:
+    """Return the labels by which each metric of an expression is chosen."""
+    found = re.findall(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}", expression)
+    return {metric: set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) for metric, matchers in found}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=NAMES)
+def test_alert_uses_only_metrics_and_labels_that_exist(alert: dict[str, Any]) -> None:
+    """An alert on a metric or label that nobody exports would never fire."""
+    assert metrics_of(alert["expr"])
+    assert metrics_of(alert["expr"]) <= set(LABELS)
+    for metric, labels in labels_of(alert["expr"]).items():
+        assert labels <= LABELS[metric]
+    kept = {label for group in re.findall(r"by \(([^)]*)\)", alert["expr"]) for label in re.split(r",\s*", group)}
+    assert kept <= set().union(*(LABELS[metric] for metric in metrics_of(alert["expr"])))
+    shown = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]))
+    assert shown <= (kept or {"job", "instance"})
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=NAMES)
+def test_alert_has_a_severity_and_a_runbook(alert: dict[str, Any]) -> None:
+    """A runbook exists, names its alert, and has its four parts."""
+    assert alert["labels"]["severity"] in {"critical", "warning"}
+    text = (ROOT / alert["annotations"]["runbook_url"]).read_text()
+    assert f"`{alert['alert']}`" in text
+    assert ["Symptom", "Confirm", "Do", "Over when"] == re.findall(r"^## (.+)$", text, re.MULTILINE)
+
+
+def test_every_runbook_belongs_to_an_alert() -> None:
+    """No runbook outlives its alert."""
+    known = {ROOT / alert["annotations"]["runbook_url"] for alert in ALERTS}
+    assert known == set((ROOT / "ops/runbooks").glob("*.md"))
+
+
+def test_runbook_commands_exist() -> None:
+    """Every `sluicegate ...` that a runbook tells a person to run is understood by the program."""
+    for runbook in sorted((ROOT / "ops/runbooks").glob("*.md")):
+        for line in re.findall(r"`sluicegate ([^`]+)`", runbook.read_text()):
+            assert parse(line.split()), (runbook.name, line)
+
+
+def test_inhibited_and_routed_alerts_exist() -> None:
+    """Alertmanager speaks of alerts that there are, and of receivers that it has."""
+    config = yaml.safe_load((ROOT / "ops/alertmanager/alertmanager.yml").read_text())
+    receivers = {receiver["name"] for receiver in config["receivers"]}
+    assert {config["route"]["receiver"], *(route["receiver"] for route in config["route"]["routes"])} <= receivers
+    for rule in config["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            assert set(re.findall(r"Sluicegate\w+", matcher)) <= set(NAMES)
+
+
+def test_prometheus_scrapes_the_services_that_serve_metrics() -> None:
+    """The names that Prometheus resolves are services, at the port that their command opens."""
+    config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    scraped = [entry for job in config["scrape_configs"] for entry in job.get("dns_sd_configs", [])]
+    assert {"worker", "worker-cancels", "scheduler"} == {name for entry in scraped for name in entry["names"]}
+    for entry in scraped:
+        for name in entry["names"]:
+            assert ["--metrics-port", str(entry["port"])] == services[name]["command"][-2:]
