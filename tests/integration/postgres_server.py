@@ -70,7 +70,7 @@ class PostgresServer:
     def stop(self) -> None:
         """End the server and remove its data."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # "fast": does not wait for clients
+            self._process.send_signal(signal.SIGQUIT)  # at once: nobody needs its data any more
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import StatementError
 from sluicegate.domain.lifecycle import Event
 from sluicegate.ports import Ledger, OrderFilter
 
-SAME_LEDGER = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SAME_LEDGER = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-(10**20), max_value=10**20)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
