@@ -4,28 +4,57 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from sluicegate.domain.errors import ConfigurationError
 from sluicegate.domain.numbers import DecimalText
+from sluicegate.domain.orders import Name, Positive, Symbol
 from sluicegate.domain.policy import Backoff
 from sluicegate.domain.records import Severity
 from sluicegate.domain.risk import DEFAULT_PRICE_COLLAR, RiskLimits
 
 PREFIX = "SLUICEGATE_"
+
+
+def _check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    """Check the form of an address without showing it: it may hold a password."""
+    try:
+        parts = urlsplit(value.get_secret_value())
+        is_good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError(f"must be an address such as {schemes[0]}://host:port/")
+    return value
+
+
+BrokerUrl = Annotated[SecretStr, AfterValidator(lambda value: _check_url(value, ("redis", "rediss")))]
+WebUrl = Annotated[SecretStr, AfterValidator(lambda value: _check_url(value, ("https", "http")))]
 
 
 class Environment(StrEnum):
@@ -38,16 +67,16 @@ class Environment(StrEnum):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class RiskSettings(_Section):
     """Risk limits of an account; see `sluicegate.domain.risk.RiskLimits`."""
 
-    max_qty: DecimalText | None = None
-    max_notional: DecimalText | None = None
+    max_qty: Positive | None = None
+    max_notional: Positive | None = None
     max_orders_per_minute: Annotated[int, Field(gt=0)] | None = None
-    symbols: frozenset[str] = frozenset()
+    symbols: frozenset[Symbol] = frozenset()
     price_collar: DecimalText = DEFAULT_PRICE_COLLAR
 
     @field_validator("price_collar")
@@ -116,7 +145,7 @@ class ExchangeSettings(_Section):
         read_timeout_s: between two reads of an answer.
         lease_s: how long a claimed order stays with its worker; longer than both time-outs together.
         horizon_margin_ms: added to recv_window before absence proves anything.
-        ca_bundle: CA certificates that replace certifi's.
+        ca_bundle: file of CA certificates (PEM) that replace certifi's.
     """
 
     recv_window_ms: Annotated[int, Field(ge=1000, le=60_000)] = 5000
@@ -125,6 +154,16 @@ class ExchangeSettings(_Section):
     lease_s: Annotated[float, Field(gt=0, le=300)] = 15.0
     horizon_margin_ms: Annotated[int, Field(ge=100, le=60_000)] = 1000
     ca_bundle: Path | None = None
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _check_bundle(cls, value: Path | None) -> Path | None:
+        try:
+            if value is not None:
+                ssl.create_default_context(cafile=value)
+        except OSError as e:  # SSLError is one
+            raise ValueError(f"{value} holds no CA certificates in PEM: {e.strerror or e}") from None
+        return value
 
     @model_validator(mode="after")
     def _check_lease(self) -> Self:
@@ -136,9 +175,9 @@ class ExchangeSettings(_Section):
 class RetrySettings(_Section):
     """How refused requests are tried again; see `sluicegate.domain.policy.Backoff`."""
 
-    base_s: Annotated[float, Field(gt=0)] = 0.25
-    cap_s: Annotated[float, Field(gt=0)] = 20.0
-    max_attempts: Annotated[int, Field(gt=0)] = 12
+    base_s: Annotated[float, Field(gt=0, le=60)] = 0.25
+    cap_s: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    max_attempts: Annotated[int, Field(gt=0, le=1000)] = 12
 
     def to_backoff(self) -> Backoff:
         """Return the bounds as the domain wants them."""
@@ -156,7 +195,7 @@ class PagingSettings(_Section):
 
     critical: tuple[SecretStr, ...] = ()
     warning: tuple[SecretStr, ...] = ()
-    webhook: SecretStr | None = None
+    webhook: WebUrl | None = None
 
     def urls(self, severity: Severity) -> tuple[SecretStr, ...]:
         """Return the URLs for a severity; critical ones stand in where there is none for warnings."""
@@ -193,10 +232,10 @@ class SchedulerSettings(_Section):
     """
 
     release_interval_s: Annotated[float, Field(ge=0.05, le=60)] = 0.25
-    instruments_interval_s: Annotated[float, Field(ge=1)] = 900.0
-    clock_interval_s: Annotated[float, Field(ge=1)] = 30.0
-    gauges_interval_s: Annotated[float, Field(ge=0.1)] = 2.0
-    lock_timeout_s: Annotated[int, Field(ge=5)] = 15
+    instruments_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 900.0
+    clock_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    gauges_interval_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    lock_timeout_s: Annotated[int, Field(ge=5, le=600)] = 15
 
 
 class Settings(BaseSettings):
@@ -219,14 +258,15 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Path("var")
-    broker_url: SecretStr | None = None
+    broker_url: BrokerUrl | None = None
     ledger_url: SecretStr | None = None
-    simulator_url: str | None = None
+    simulator_url: Annotated[str, Field(pattern=r"^https?://[^/\s]")] | None = None
     egress: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
-    accounts: Mapping[str, AccountSettings] = {}
+    accounts: Mapping[Name, AccountSettings] = {}
     exchange: ExchangeSettings = ExchangeSettings()
     retry: RetrySettings = RetrySettings()
     paging: PagingSettings = PagingSettings()
@@ -301,7 +341,7 @@ class Settings(BaseSettings):
         try:
             noted = json.loads(self.stack_file.read_text())
             os.kill(int(noted["pid"]), 0)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return {}
         return dict(noted)
 
@@ -337,14 +377,29 @@ def _read_secret(setting: str, variable: str | None, file: Path | None) -> Secre
         value = os.environ.get(variable, "").strip()
         if not value:
             raise ConfigurationError(f"{setting}_env names the variable {variable}, which is not set")
-        return SecretStr(value)
+        return _one_word(f"{setting}_env: {variable}", value)
     try:
-        value = (file or Path()).read_text().strip()
+        value = (file or Path()).read_text(encoding="utf-8").strip()
     except OSError as e:
         raise ConfigurationError(f"{setting}_file: cannot read {file}: {e.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{setting}_file: {file} is no text") from None
     if not value:
         raise ConfigurationError(f"{setting}_file: {file} is empty")
+    return _one_word(f"{setting}_file: {file}", value)
+
+
+def _one_word(source: str, value: str) -> SecretStr:
+    if not all("!" <= letter <= "~" for letter in value):
+        raise ConfigurationError(f"{source} must hold one word of ASCII letters, digits and signs, nothing else")
     return SecretStr(value)
+
+
+def _describe(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown setting"
+    return f"{where}: {str(error['msg']).removeprefix('Value error, ')}"
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -362,9 +417,10 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as e:
-        lines = (f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in e.errors()[:10])
-        raise ConfigurationError("; ".join(lines)) from None
+        raise ConfigurationError("; ".join(_describe(error) for error in e.errors()[:10])) from None
     except tomllib.TOMLDecodeError as e:
         raise ConfigurationError(f"{path} is not valid TOML: {e}") from None
+    except SettingsError as e:
+        raise ConfigurationError(f"{e}: lists and tables in variables are written as JSON") from None
     except (OSError, ValueError) as e:
         raise ConfigurationError(f"settings cannot be read: {e}") from None

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluicegate.config import AccountSettings
+from sluicegate.domain.errors import ConfigurationError
 from sluicegate.domain.orders import Category
 from sluicegate.ports import BucketSpec
-from sluicegate.ratelimit.quotas import IP_LIMIT, IP_WINDOW_S, WINDOW_S, QuotaTable
+from sluicegate.ratelimit.quotas import IP_LIMIT, IP_WINDOW_S, TIERS, WINDOW_S, QuotaTable
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,28 @@ class BybitQuotas:
         table: the documented numbers.
         accounts: their tiers and own limits.
         egress_name: the public IP's name.
+
+    Raises:
+        ConfigurationError: an account names a tier or a path that is not in the table.
     """
 
     table: QuotaTable
     accounts: Mapping[str, AccountSettings]
     egress_name: str
+
+    def __post_init__(self) -> None:
+        paths = {quota.path for quota in self.table.all()}
+        for name, account in self.accounts.items():
+            if account.tier not in TIERS:
+                raise ConfigurationError(
+                    f"accounts.{name}.tier: there is no tier {account.tier!r}; use one of {', '.join(TIERS)}"
+                )
+            unknown = sorted(set(account.limits) - paths)
+            if unknown:
+                raise ConfigurationError(
+                    f"accounts.{name}.limits: {unknown[0]!r} is no path with a limit of its own; "
+                    f"use one of {', '.join(sorted(paths))}"
+                )
 
     def specs(
         self, account: str, uid: str, path: str, category: Category | None, *, orders: int
