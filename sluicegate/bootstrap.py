@@ -7,11 +7,10 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import redis
 from sqlalchemy import Engine
 
-from sluicegate.bybit.accounts import BybitAccounts
 from sluicegate.bybit.clock import SystemClock
 from sluicegate.bybit.codebook import BybitCodeBook
 from sluicegate.bybit.retcodes import RetCodeTable
@@ -19,9 +18,6 @@ from sluicegate.config import Settings
 from sluicegate.ledger import schema
 from sluicegate.ledger.engine import create_ledger_engine
 from sluicegate.ledger.repository import SqlLedger
-from sluicegate.messages import CeleryPublisher, create_app
-from sluicegate.paging.receivers import AppriseReceivers
-from sluicegate.ratelimit.bucket import RedisBuckets
 from sluicegate.ratelimit.quotas import QuotaTable
 from sluicegate.ratelimit.scopes import BybitQuotas
 from sluicegate.services.changes import Changes
@@ -36,6 +32,15 @@ from sluicegate.services.resolve import Resolver
 from sluicegate.services.submit import Submitter
 from sluicegate.services.valve import Valve
 from sluicegate.telemetry.metrics import Metrics
+
+if (
+    TYPE_CHECKING
+):  # pybit, Celery, redis and apprise are loaded by the processes that use them: two fifths of the start-up
+    import redis
+
+    from sluicegate.bybit.accounts import BybitAccounts
+    from sluicegate.messages import CeleryPublisher
+    from sluicegate.ratelimit.bucket import RedisBuckets
 
 
 def process_name(role: str) -> str:
@@ -99,6 +104,8 @@ class Container:
     @cached_property
     def redis(self) -> redis.Redis:
         """Return the Redis of the buckets and caches: it fails fast and never repeats a command."""
+        import redis
+
         return redis.Redis.from_url(
             self.settings.broker_address,
             socket_timeout=2.0,
@@ -111,6 +118,8 @@ class Container:
     @cached_property
     def buckets(self) -> RedisBuckets:
         """Return the token buckets."""
+        from sluicegate.ratelimit.bucket import RedisBuckets
+
         return RedisBuckets(self.redis)
 
     @cached_property
@@ -131,6 +140,8 @@ class Container:
     @cached_property
     def accounts(self) -> BybitAccounts:
         """Return the configured accounts."""
+        from sluicegate.bybit.accounts import BybitAccounts
+
         return BybitAccounts(
             self.settings,
             self.codes,
@@ -145,6 +156,8 @@ class Container:
     @cached_property
     def publisher(self) -> CeleryPublisher:
         """Return the way to Celery."""
+        from sluicegate.messages import CeleryPublisher, create_app
+
         return CeleryPublisher(create_app(self.settings), self.redis)
 
     # --- services ---------------------------------------------------------------------------------------------
@@ -252,6 +265,8 @@ class Container:
     @cached_property
     def pages(self) -> Pages:
         """Return what delivers pages."""
+        from sluicegate.paging.receivers import AppriseReceivers
+
         return Pages(self.ledger, AppriseReceivers(self.settings.paging, self.metrics), self.clock)
 
 
