@@ -45,7 +45,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]):
     group = typer.main.get_command(command.app)
     assert {*SINGLE, *GROUPS} == set(group.commands)
     assert 0 == command.run(["--help"])
-    assert all(name in capsys.readouterr().out or name for name in GROUPS)
+    shown = capsys.readouterr().out
+    assert [] == [name for name in (*SINGLE, *GROUPS) if f"  {name} " not in shown]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_json_line_complete_is_an_order():
         ("7.5", "an order is a JSON object, not a float"),
         ('"x"', "an order is a JSON object, not a str"),
         ("null", "an order is a JSON object"),
-        (replaced("qty", "0.01"), 'qty: 0.01 is a float, which is not the number that was typed; quote it: "qty": '),
+        (replaced("qty", "0.01"), "qty: 0.01 is a float, which is not the number that was typed; quote it: "),
         (replaced("qty", "1e-2"), '"qty": "1e-2"'),
         (replaced("qty", "NaN"), "NaN is not JSON"),
         (replaced("qty", "-Infinity"), "-Infinity is not JSON"),
