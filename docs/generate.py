@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from docs.generators import metrics, quotas, retcodes, settings, states
+from docs.generators import cli, metrics, quotas, retcodes, settings, states
 
 FOLDER = Path(__file__).parent
 
 DOCUMENTS: Mapping[str, Callable[[], str]] = {
+    "cli.md": cli.write,
     "metrics.md": metrics.write,
     "quotas.md": quotas.write,
     "retcodes.md": retcodes.write,
