@@ -13,7 +13,7 @@ from sluicegate.domain.records import Incident
 from sluicegate.ports import Observer
 
 log = structlog.get_logger(__name__)
-logging.getLogger("apprise").setLevel(logging.ERROR)  # its messages may show URLs with tokens
+logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its messages may show URLs with tokens
 
 
 class AppriseReceivers:
@@ -51,14 +51,18 @@ class AppriseReceivers:
         urls = self._settings.urls(incident.severity)
         if not urls:
             return None
-        receivers = apprise.Apprise()
-        for url in urls:
-            if not receivers.add(url.get_secret_value()):
-                log.error("paging_url_invalid", setting=f"paging.{incident.severity.value}")
+        title = f"[Sluicegate] {incident.title}"
         body = f"{incident.detail}\n\nWhat to do: {incident.fix}"
-        is_delivered = bool(receivers.notify(title=f"[Sluicegate] {incident.title}", body=body))
-        if not is_delivered:
-            log.error("page_failed", incident=incident.incident_id, way="apprise")
+        setting = f"paging.{incident.severity.value}"
+        is_delivered = False
+        for position, url in enumerate(urls):  # one by one: Apprise calls a round failed when a single one is
+            receiver = apprise.Apprise()
+            if not receiver.add(url.get_secret_value()):
+                log.error("paging_url_invalid", setting=setting, position=position)
+            elif receiver.notify(title=title, body=body):
+                is_delivered = True
+            else:
+                log.error("page_failed", incident=incident.incident_id, way="apprise", position=position)
         return is_delivered
 
     def _over_webhook(self, incident: Incident) -> bool | None:
@@ -76,7 +80,7 @@ class AppriseReceivers:
         try:
             answer = requests.post(self._settings.webhook.get_secret_value(), json=content, timeout=(3, 5))
             answer.raise_for_status()
-        except requests.RequestException as e:
+        except (requests.RequestException, ValueError) as e:  # ValueError: a host name that is none
             log.error("page_failed", incident=incident.incident_id, way="webhook", error=type(e).__name__)
             return False
         return True
