@@ -21,7 +21,7 @@ from sluicegate.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:'imghdr' is deprecated"
-)  # a plugin of Apprise on Python 3.11, 3.12
+)  # by a plugin of Apprise
 
 TOKEN = "t0k3n-of-the-receiver"
 INCIDENT = Incident(
