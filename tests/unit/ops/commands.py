@@ -21,3 +21,16 @@ def parse(arguments: list[str]) -> str:
         path.append(name)
     command.make_context(path[-1], arguments, parent=context)
     return " ".join(path[1:])
+
+
+def complaint(arguments: list[str]) -> str:
+    """Return what the program says against a command line; empty when it would run it."""
+    try:
+        parse(arguments)
+    except KeyError as e:
+        return f"No such command {e}"
+    except ValueError:
+        return "Missing command"
+    except Exception as e:  # noqa: BLE001 - typer's own errors live in a private module
+        return str(e.format_message()) if hasattr(e, "format_message") else repr(e)
+    return ""

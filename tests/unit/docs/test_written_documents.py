@@ -1,0 +1,65 @@
+"""Documents written by hand do not point at what is not there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from docs.generators import settings
+from sluicegate.domain.orders import parse_order
+from tests.unit.ops.commands import complaint
+
+ROOT = Path(__file__).parents[3]
+GENERATED = {ROOT / "docs" / name for name in generate.DOCUMENTS}
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ops").rglob("*.md")} - GENERATED)
+NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
+SHELL = re.compile(r"^\s*\$ (?:.*\| )?(sluicegate [^#|\n]+)", re.MULTILINE)
+PLANNED = {"sluicegate doctor"}
+INLINE = re.compile(r"`(sluicegate [a-z][^`…]*)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_links_lead_somewhere(document: Path) -> None:
+    """A relative link names a file or folder that exists."""
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
+    assert [] == [target for target in targets if not (document.parent / target).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_commands_are_understood_by_the_program(document: Path) -> None:
+    """A `sluicegate ...` that a document shows parses: command, options, values."""
+    text = document.read_text().replace("NAME", "main")
+    for found in {*SHELL.findall(text), *INLINE.findall(text)} - PLANNED:
+        said = complaint(found.partition(" <")[0].split()[1:])
+        # a mention, rather than a line to type, may leave out arguments
+        assert said.startswith(("Missing argument", "Missing command")) or said == "", found
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "docs/simulator.md", "ops/README.md"])
+def test_paths_in_code_exist(name: str) -> None:
+    """A path of ours in backticks exists, below the root or the package."""
+    paths = re.findall(r"`((?:\w+/)+[\w.]*)`", (ROOT / name).read_text())
+    homes = (ROOT, ROOT / "sluicegate", (ROOT / name).parent)
+    assert [] == [path for path in paths if not any((home / path).exists() for home in homes)]
+
+
+def test_settings_in_the_readme_exist() -> None:
+    """A setting that the README names is one."""
+    known = {entry.path for entry in settings.entries()}
+    named = re.findall(
+        r"`((?:accounts\.NAME|retry|paging|exchange|worker|scheduler)\.\w+)`", (ROOT / "README.md").read_text()
+    )
+    assert named
+    assert set(named) <= known
+
+
+def test_order_in_the_readme_is_valid() -> None:
+    """The JSON that the README submits is an order."""
+    lines = re.search(r"echo '(\{.*?\})'", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert lines is not None
+
+    assert "BTCUSDT" == parse_order(json.loads(lines[1])).symbol
