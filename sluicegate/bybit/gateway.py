@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
 
 from sluicegate.bybit.answers import AnswerReader, Reply, UnreadableAnswer, must_be_obeyed, read_reply
 from sluicegate.bybit.clock import OffsetClock
+from sluicegate.bybit.rows import is_name, read_fill, read_sighting
 from sluicegate.bybit.session import SessionPool
 from sluicegate.config import ExchangeSettings
 from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
-from sluicegate.domain.numbers import parse_decimal
 from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order, OrderLinkId, OrderRequest
 from sluicegate.domain.outcomes import Acknowledged, InDoubt, NeverSent, Outcome, RateHeaders, outcome_code
 from sluicegate.domain.records import Fill, Sighting
@@ -121,10 +120,9 @@ class Gateway:
 
     def _acknowledged(self, reply: Reply, link_id: str) -> Acknowledged:
         order_id = reply.result.get("orderId")
-        is_id = isinstance(order_id, str) and order_id.isascii() and order_id.isprintable() and order_id != ""
-        if not is_id or reply.result.get("orderLinkId") != link_id:
+        if not is_name(order_id) or reply.result.get("orderLinkId") != link_id:
             raise UnreadableAnswer("the acknowledgement does not name our order")
-        return Acknowledged(str(order_id)[:64], reply.time_ms, reply.headers)
+        return Acknowledged(order_id[:64], reply.time_ms, reply.headers)
 
     def _report(self, path: str, parameters: Mapping[str, Any], outcome: Outcome, elapsed_s: float) -> None:
         code = outcome_code(outcome)
@@ -205,7 +203,7 @@ class Gateway:
         reply = self._query(QUERY_API, "get_api_key_information", {})
         result = reply.result
         uid = str(result.get("userID") or "")
-        if not uid.isdigit():
+        if not (uid.isascii() and uid.isdigit()):
             raise ExchangeUnavailable(f"{QUERY_API} names no userID")
         permissions = result.get("permissions")
         days = result.get("deadlineDay")
@@ -244,53 +242,3 @@ class Gateway:
             return read(row)
         except (KeyError, ValueError, TypeError, OverflowError) as e:
             raise ExchangeUnavailable(f"{path} answered with a row we cannot read: {e}") from e
-
-
-def _number(value: Any) -> Decimal:
-    return Decimal(0) if value in ("", None) else parse_decimal(value)
-
-
-def _number_or_none(value: Any) -> Decimal | None:
-    number = _number(value)
-    return number or None
-
-
-def read_sighting(row: Mapping[str, Any]) -> Sighting:
-    """Read one row of `realtime` or `history`.
-
-    Raises:
-        KeyError, ValueError: the row lacks a field or holds no number where one belongs.
-    """
-    return Sighting(
-        link_id=str(row["orderLinkId"]),
-        exchange_order_id=str(row["orderId"])[:64],
-        symbol=str(row["symbol"]),
-        side=str(row["side"]),
-        status=str(row["orderStatus"])[:48],
-        qty=_number(row["qty"]),
-        price=_number_or_none(row.get("price")),
-        cum_exec_qty=_number(row.get("cumExecQty")),
-        avg_price=_number_or_none(row.get("avgPrice")),
-        reject_reason=str(row.get("rejectReason", ""))[:64],
-        raw={
-            name: row.get(name) for name in ("orderStatus", "cancelType", "rejectReason", "cumExecQty", "avgPrice")
-        },
-    )
-
-
-def read_fill(row: Mapping[str, Any]) -> Fill:
-    """Read one row of `execution/list`.
-
-    Raises:
-        KeyError, ValueError: as `read_sighting`.
-    """
-    return Fill(
-        exec_id=str(row["execId"])[:64],
-        link_id=str(row["orderLinkId"]),
-        qty=_number(row["execQty"]),
-        price=_number(row["execPrice"]),
-        fee=_number(row.get("execFee")),
-        fee_coin=str(row.get("feeCurrency", ""))[:16],
-        is_maker=row.get("isMaker") is True,
-        executed_at=datetime.fromtimestamp(int(row["execTime"]) / 1000, UTC),
-    )
