@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from orders_desk import LINK_ID, request
 from venue_server import Desk, VenueServer, envelope, http, open_desk
 
+from sluicegate.bybit.rows import read_sighting
 from sluicegate.config import ExchangeSettings
 from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
 from sluicegate.domain.orders import Category, OrderLinkId
@@ -197,3 +198,8 @@ def test_queries_any_rows_raise_nothing_but_the_agreed_errors(server: VenueServe
         assert all(fill.exec_id.isprintable() and fill.fee_coin.isprintable() for fill in fills)
     except (ExchangeUnavailable, OrderRejected):
         pass
+
+
+def test_order_made_by_hand_is_read_without_a_link_id() -> None:
+    """Orders that a person placed on the web page have no link id; they do not spoil a list."""
+    assert read_sighting({**SIGHTED, "orderLinkId": ""}).link_id == ""
