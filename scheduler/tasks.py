@@ -15,10 +15,12 @@ from sluicegate.domain.errors import SluicegateError
 log = structlog.get_logger(__name__)
 
 RELEASE = "sluicegate.release"
+FOLLOW = "sluicegate.follow"
 REFRESH = "sluicegate.refresh_instruments"
 CLOCKS = "sluicegate.measure_clocks"
 PAGES = "sluicegate.deliver_pages"
 PAGES_INTERVAL_S = 1.0
+FOLLOW_INTERVAL_S = 1.0
 
 Done = TypeVar("Done")
 
@@ -28,6 +30,7 @@ def schedule(settings: SchedulerSettings) -> dict[str, dict[str, Any]]:
     intervals = {
         RELEASE: settings.release_interval_s,
         PAGES: PAGES_INTERVAL_S,
+        FOLLOW: FOLLOW_INTERVAL_S,
         CLOCKS: settings.clock_interval_s,
         REFRESH: settings.instruments_interval_s,
     }
@@ -49,6 +52,11 @@ def register(app: Celery, container: Container) -> None:
     def release() -> dict[str, int] | None:
         """Wake everything whose time has come."""
         return _guarded(RELEASE, lambda: _release(container))
+
+    @app.task(name=FOLLOW)
+    def follow() -> dict[str, int] | None:
+        """Look at live orders whose next look is due."""
+        return _guarded(FOLLOW, container.follower.follow)
 
     @app.task(name=REFRESH)
     def refresh() -> dict[str, int] | None:

@@ -23,6 +23,7 @@ from sluicegate.ratelimit.scopes import BybitQuotas
 from sluicegate.services.changes import Changes
 from sluicegate.services.dead_letters import DeadLetters
 from sluicegate.services.execute import Executor
+from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.pages import Pages
@@ -215,6 +216,11 @@ class Container:
             self.metrics,
             self.settings.retry.to_backoff(),
         )
+
+    @cached_property
+    def follower(self) -> Follower:
+        """Return what follows live orders to their end."""
+        return Follower(self.ledger, self.accounts, self.valve, self.halts, self.resolver, self.clock)
 
     @cached_property
     def changes(self) -> Changes:

@@ -161,6 +161,12 @@ class Ledger(Protocol):
     def note(self, order_id: OrderId, event: str, detail: Mapping[str, Any]) -> None:
         """Write an event row that changes no state."""
 
+    def due_states(self, now: datetime) -> Collection[State]:
+        """Return the states in which an order's `wake_at` has come: a cheap read, without a lock."""
+
+    def rest(self, orders: Collection[Order], at: datetime) -> None:
+        """Let orders that were taken sleep until `at`, unless someone woke them in between."""
+
     def take_due(self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta) -> list[Order]:
         """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; no event, no version.
 
@@ -410,6 +416,20 @@ class Exchange(Protocol):
 
     def find_closed(self, category: Category, symbol: str, link_id: str, *, order_filter: str = "") -> Lookup:
         """Ask `history`: closed orders."""
+
+    def open_orders(
+        self, category: Category, *, settle_coin: str, cursor: str | None
+    ) -> tuple[list[Sighting], str | None, RateHeaders]:
+        """Ask `realtime` for one page of open orders, newest first.
+
+        Args:
+            category: all its orders are listed, of every symbol.
+            settle_coin: required for linear; ignored for spot.
+            cursor: from the page before; None for the first.
+
+        Returns:
+            The orders, the cursor of the next page (None: this was the last), the rate headers.
+        """
 
     def fills(self, category: Category, symbol: str, link_id: str) -> tuple[list[Fill], RateHeaders]:
         """Ask `execution/list`: the fills of an order, all pages."""

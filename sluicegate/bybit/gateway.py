@@ -174,6 +174,22 @@ class Gateway:
         sighting = self._parsed(path, read_sighting, rows[0]) if rows else None
         return Lookup(sighting, reply.time_ms, reply.headers)
 
+    def open_orders(
+        self, category: Category, *, settle_coin: str, cursor: str | None
+    ) -> tuple[list[Sighting], str | None, RateHeaders]:
+        """Ask `realtime` for one page; see `sluicegate.ports.Exchange.open_orders`."""
+        parameters = {
+            "category": category.value,
+            "settleCoin": None if category is Category.SPOT else settle_coin,
+            "openOnly": 0,
+            "limit": 50,
+            "cursor": cursor,
+        }
+        reply = self._query(REALTIME, "get_open_orders", parameters)
+        sightings = [self._parsed(REALTIME, read_sighting, row) for row in self._rows(REALTIME, reply)]
+        following = reply.result.get("nextPageCursor") or None
+        return sightings, following if sightings else None, reply.headers
+
     def fills(self, category: Category, symbol: str, link_id: str) -> tuple[list[Fill], RateHeaders]:
         """Ask `execution/list`; see `sluicegate.ports.Exchange.fills`."""
         fills: list[Fill] = []

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import CTE, Connection, Integer, Select, Subquery, bindparam, select, union_all, update
+from sqlalchemy import (
+    CTE,
+    CompoundSelect,
+    Connection,
+    Integer,
+    Select,
+    Subquery,
+    bindparam,
+    exists,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
-from sluicegate.domain.lifecycle import State
+from sluicegate.domain.lifecycle import OPEN_STATES, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import Change
 from sluicegate.ledger.rows import AnyRow, to_change, to_order
@@ -23,6 +38,22 @@ _IDS_A_STATEMENT = 500
 
 class Schedule(Store):
     """Takes due orders and due changes."""
+
+    def due_states(self, now: datetime) -> frozenset[State]:
+        """Return the states in which something is due; see the port."""
+        with self._reading() as connection:
+            return frozenset(State(state) for state in connection.execute(_due_states(), {"now": now}).scalars())
+
+    def rest(self, orders: Collection[Order], at: datetime) -> None:
+        """Let taken orders sleep until `at`; see the port."""
+        by_wake: dict[datetime | None, list[str]] = defaultdict(list)
+        for order in orders:
+            by_wake[order.wake_at].append(order.order_id)
+        with self._writing() as connection:
+            for wake_at, ids in by_wake.items():
+                for some in _batches(ids):
+                    mine = (ORDERS.c.order_id.in_(some), ORDERS.c.wake_at == wake_at)
+                    connection.execute(update(ORDERS).where(*mine).values(wake_at=at))
 
     def take_due(self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta) -> list[Order]:
         """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; see the port."""
@@ -103,6 +134,27 @@ def _due(states: frozenset[State], *, is_shared: bool) -> Select[Any]:
     e = every.c
     ordered = select(every).order_by(e.priority.desc(), e.wake_at, e.order_id)
     return ordered.limit(bindparam("limit", type_=Integer))
+
+
+@lru_cache(maxsize=1)
+def _due_states() -> CompoundSelect[Any]:
+    """Return the query for the states with due orders: one index probe a state and priority, no lock."""
+    o = ORDERS.c
+    return union_all(
+        *(
+            select(literal(state.value)).where(
+                or_(
+                    *(
+                        exists().where(
+                            o.state == state.value, o.priority == priority, o.wake_at <= bindparam("now")
+                        )
+                        for priority in _PRIORITIES
+                    )
+                )
+            )
+            for state in sorted(OPEN_STATES)
+        )
+    )
 
 
 def _batches(ids: Sequence[str]) -> list[Sequence[str]]:

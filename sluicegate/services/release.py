@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from sluicegate.domain.errors import BrokerUnavailable
-from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, Event, State
+from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import Halt
 from sluicegate.ports import Clock, Ledger, Observer, Publisher
@@ -21,14 +21,13 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500
 DOUBT_SNOOZE = timedelta(seconds=10)
-LIVE_SNOOZE = timedelta(seconds=60)
-"""A look that ends well sets the next one itself, sooner; these count when the look was lost."""
+"""A look sets the next one itself, sooner; this counts when the look was lost."""
 CHANGE_SNOOZE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class Releaser:
-    """Wakes orders: publishes what is due, takes over lapsed leases, has orders looked at.
+    """Wakes orders: publishes what is due, takes over lapsed leases, has orders in doubt looked at.
 
     Every order carries the instant at which someone must look at it next (`wake_at`), whatever its state; this is
     the one who looks. Taking an order lets it sleep for a while, so that two schedulers share the work and one
@@ -52,14 +51,14 @@ class Releaser:
         Returns:
             How many orders were published, taken over, looked at, expired; for the log.
         """
-        for halt in self.halts.lift_expired():
-            log.info("halt_over", scope=halt.scope)
+        self.halts.lift_expired()
+        due = self.ledger.due_states(self.clock.now())
         return {
-            "taken_over": self._take_over(),
-            "published": self._publish_due(),
-            "looks": self._publish_looks(),
+            "taken_over": self._take_over() if State.SUBMITTING in due else 0,
+            "published": self._publish_due() if State.ACCEPTED in due else 0,
+            "looks": self._publish_looks() if State.IN_DOUBT in due else 0,
             "changes": self._publish_changes(),
-            "expired": self._expire_parked(),
+            "expired": self._expire_parked() if State.PARKED in due else 0,
         }
 
     def _publish_due(self) -> int:
@@ -117,7 +116,6 @@ class Releaser:
     def _publish_looks(self) -> int:
         now = self.clock.now()
         taken = self.ledger.take_due(now, states=[State.IN_DOUBT], limit=200, snooze=DOUBT_SNOOZE)
-        taken += self.ledger.take_due(now, states=ON_EXCHANGE_STATES, limit=200, snooze=LIVE_SNOOZE)
         try:
             for order in taken:
                 self.publisher.publish_look(order.order_id, f"{order.state} {order.describe()}")

@@ -49,6 +49,17 @@ class Looks:
     live_most_s: float = 60.0
 
 
+def is_news(order: Order, seen: Sighting) -> bool:
+    """Tell whether what the exchange shows of an order differs from what the ledger knows."""
+    event = EVENT_OF_STATUS.get(seen.status)
+    return (
+        event is None
+        or TABLE.get((order.state, event)) is not order.state
+        or seen.cum_exec_qty != order.cum_exec_qty
+        or not order.exchange_order_id
+    )
+
+
 @dataclass(frozen=True)
 class Resolver:
     """Looks at orders on the exchange, by link id."""
@@ -161,12 +172,7 @@ class Resolver:
             self._add_fills(order, account)
         if (order.state, event) not in TABLE:  # a late answer about the past
             return self._later(order, f"older than what is known: {seen.status}")
-        is_news = (
-            TABLE[(order.state, event)] is not order.state
-            or seen.cum_exec_qty != order.cum_exec_qty
-            or not order.exchange_order_id
-        )
-        if not is_news:
+        if not is_news(order, seen):
             return self._later(order, seen.status)
         now = self.clock.now()
         patch: Patch = {
@@ -215,14 +221,15 @@ class Resolver:
 
     def _later(self, order: Order, why: str, *, event: bool = False) -> str:
         """Come back to an order later; with an event row only where the look proved something."""
-        wake_at = self._next_look(order)
+        wake_at = self.next_look(order)
         if event:
             self._move(order, Event.DOUBTED, {"wake_at": wake_at}, {"why": why})
         else:
             self.ledger.wake(order.order_id, wake_at)
         return why
 
-    def _next_look(self, order: Order) -> datetime:
+    def next_look(self, order: Order) -> datetime:
+        """Return when to look at an order again: soon while it is young, and at its horizon while in doubt."""
         now = self.clock.now()
         since = order.acked_at if order.acked_at is not None else order.created_at
         is_doubt = order.state is State.IN_DOUBT
@@ -230,7 +237,9 @@ class Resolver:
         age_s = (now - since).total_seconds()
         wait_s = min(max(age_s * (0.5 if is_doubt else 1.0), self.looks.least_s), most_s)
         wake_at = now + timedelta(seconds=wait_s)
-        if is_doubt and order.horizon_ms is not None:
+        if not is_doubt:
+            return wake_at
+        if order.horizon_ms is not None:
             horizon = self._horizon(order, order.horizon_ms)
             if now < horizon < wake_at or wake_at < horizon < wake_at + timedelta(seconds=self.looks.least_s):
                 return horizon + timedelta(seconds=0.1)

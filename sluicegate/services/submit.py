@@ -16,8 +16,8 @@ from sluicegate.ports import Clock, Ledger, Observer, Publisher
 log = structlog.get_logger(__name__)
 
 CHUNK = 500
-FULL_QUEUE = 2000
-"""With so many messages waiting, more would only grow old in the broker; the scheduler publishes the rest."""
+FULL_QUEUE = 200
+"""With so many messages waiting the workers have enough to do; the rest waits in the ledger, not in the broker."""
 
 
 def new_order_id() -> OrderId:

@@ -123,9 +123,9 @@ class Valve:
         with self._asking:
             if account in self._uids:
                 return self._uids[account]
-            known = self._refusals.get(account)
-            if known is not None and self.clock.monotonic() - known[0] < REFUSAL_TTL_S:
-                raise known[1]  # every order that waited here would ask the same
+            refused = self._refusals.get(account)
+            if refused is not None and self.clock.monotonic() - refused[0] < REFUSAL_TTL_S:
+                raise refused[1]  # every order that waited here would ask the same
             try:
                 self._uids[account] = self._find_uid(account)
             except OrderRejected as e:
