@@ -82,6 +82,8 @@ def _load(*, demo_accounts: bool) -> Settings:
             f"name it in {PREFIX}CONFIG and put key and secret into the variables that it names; or try the "
             "simulator's own accounts: sluicegate up --demo-accounts"
         )
+    for name in loaded.accounts:
+        loaded.credentials(name)  # a key that is missing shows now, not at the first order
     return loaded
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +138,33 @@ def test_output_into_a_closed_pipe_is_quiet(sluicegate: Command):
     )
     assert "" == done.stderr
     assert 1 == len(done.stdout.splitlines())
+
+
+def test_up_with_a_missing_key_names_its_variable(sluicegate: Command):
+    """What the workers would stumble over later is said before anything starts."""
+    done = sluicegate("up", MAIN_SECRET="")
+    assert 2 == done.returncode
+    assert "accounts.main.api_secret_env names the variable MAIN_SECRET, which is not set" in done.stderr
+
+
+def test_submit_interrupted_while_waiting_prints_what_was_accepted(sluicegate: Command, tmp_path: Path):
+    """Ctrl-C loses no receipt and says nothing more."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sluicegate.cli", "submit", "-", "--wait", "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=sluicegate.environment,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(order("c-1") + "\n")
+    process.stdin.close()
+    process.stdin = None
+    assert process.stderr.readline().startswith("warning: the broker")  # it is accepted, and followed
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert 130 == process.returncode
+    assert ["c-1"] == [json.loads(line)["client_order_id"] for line in out.splitlines()]
+    assert "" == err
