@@ -10,7 +10,11 @@ import pytest
 
 from docs import generate
 from docs.generators import settings
+from sluicegate.bybit.retcodes import RetCodeTable
+from sluicegate.config import load_settings
 from sluicegate.domain.orders import parse_order
+from sluicegate.domain.outcomes import Action
+from sluicegate.messages import celery_settings
 from tests.unit.ops.commands import complaint
 
 ROOT = Path(__file__).parents[3]
@@ -63,3 +67,28 @@ def test_order_in_the_readme_is_valid() -> None:
     assert lines is not None
 
     assert "BTCUSDT" == parse_order(json.loads(lines[1])).symbol
+
+
+def test_every_celery_setting_has_its_reason() -> None:
+    """docs/celery.md speaks of each setting that messages.py makes."""
+    made = celery_settings(load_settings(broker_url="redis://127.0.0.1:1/0"))
+    reasons = (ROOT / "docs/celery.md").read_text()
+    assert [] == [name for name in (*made, *made["broker_transport_options"]) if f"`{name}`" not in reasons]
+
+
+@pytest.mark.parametrize(
+    ("code", "action"),
+    [
+        ("10003", Action.HALT_ACCOUNT),
+        ("10004", Action.HALT_ACCOUNT),
+        ("tls_verify_failed", Action.HALT_ACCOUNT),
+        ("10006", Action.BACK_OFF),
+        ("10001", Action.DEAD_LETTER),
+        ("10002", Action.RESYNC_CLOCK),
+        ("http_403", Action.HALT_IP),
+        ("net_read_timeout", Action.RESOLVE),
+    ],
+)
+def test_readme_promises_what_the_table_of_codes_says(code: str, action: Action) -> None:
+    """The README's table of errors holds as long as these codes have these actions."""
+    assert action is RetCodeTable.load().lookup(code).action
