@@ -19,9 +19,7 @@ from sluicegate.domain.records import Incident, Severity
 from sluicegate.paging.receivers import AppriseReceivers
 from sluicegate.telemetry.metrics import Metrics
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:'imghdr' is deprecated"
-)  # by a plugin of Apprise
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # by a plugin of Apprise
 
 TOKEN = "t0k3n-of-the-receiver"
 INCIDENT = Incident(
