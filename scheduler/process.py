@@ -33,7 +33,7 @@ def run(container: Container, *, name: str | None) -> None:
     settings = container.settings
     unique = name or f"scheduler-{os.getpid()}"
     configure_logs(settings.log_level, settings.log_format, process=unique)
-    container.ledger  # noqa: B018 - fail now, not at the first tick
+    container.prepare()
     metrics_endpoint.serve(container, unique)
     app = worker_app.build(container)
     scheduler_tasks.register(app, container)

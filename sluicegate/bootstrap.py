@@ -34,9 +34,8 @@ from sluicegate.services.submit import Submitter
 from sluicegate.services.valve import Valve
 from sluicegate.telemetry.metrics import Metrics
 
-if (
-    TYPE_CHECKING
-):  # pybit, Celery, redis and apprise are loaded by the processes that use them: two fifths of the start-up
+# pybit, Celery, redis and apprise are loaded by the processes that use them: two fifths of the start-up
+if TYPE_CHECKING:
     import redis
 
     from sluicegate.bybit.accounts import BybitAccounts
@@ -60,6 +59,16 @@ class Container:
 
     settings: Settings
     role: str
+
+    def prepare(self) -> None:
+        """Build everything that a worker's threads share, before there are threads; wrong settings end here.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong, or migrations are missing.
+            LedgerUnavailable: the database does not answer.
+        """
+        _ = self.ledger, self.quotas, self.buckets, self.publisher, self.accounts
+        _ = self.executor, self.resolver, self.changes, self.follower, self.releaser, self.submitter, self.pages
 
     def close(self) -> None:
         """Close the connections that were opened."""

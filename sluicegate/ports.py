@@ -420,7 +420,7 @@ class Exchange(Protocol):
     def open_orders(
         self, category: Category, *, settle_coin: str, cursor: str | None
     ) -> tuple[list[Sighting], str | None, RateHeaders]:
-        """Ask `realtime` for one page of open orders, newest first.
+        """Ask `realtime` for one page of open orders, newest first; of those, the ones with our link ids.
 
         Args:
             category: all its orders are listed, of every symbol.

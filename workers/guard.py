@@ -6,7 +6,7 @@ wants to put unacknowledged messages back through that very client: an `Attribut
 attribute 'hostname') ends the process. Nothing needs to be put back: the messages are in `unacked` and return
 after the visibility timeout.
 
-`tests/integration/test_broker_loss.py` kills a real broker under a real worker and fails without this guard.
+`tests/e2e/test_outages.py` kills a real broker under a real worker and fails without this guard.
 """
 
 from __future__ import annotations

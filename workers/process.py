@@ -36,7 +36,7 @@ def run(container: Container, *, queue: str, name: str | None, concurrency: int 
     settings = container.settings
     unique = name or f"{queue}-{os.getpid()}"
     configure_logs(settings.log_level, settings.log_format, process=unique)
-    container.ledger  # noqa: B018 - fail now, not at the first order
+    container.prepare()
     metrics_endpoint.serve(container, unique)
     WarmUp(container).start()
     app = worker_app.build(container)

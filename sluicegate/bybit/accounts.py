@@ -35,7 +35,9 @@ class BybitAccounts:
     ip_spec: BucketSpec
     observer: Observer
     watch_clock: Callable[[str, Callable[[], float]], None]
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _locks: dict[Environment, threading.RLock] = field(
+        default_factory=lambda: {environment: threading.RLock() for environment in Environment}
+    )
     _accounts: dict[str, Account] = field(default_factory=dict)
     _markets: dict[Environment, BybitMarket] = field(default_factory=dict)
 
@@ -54,7 +56,7 @@ class BybitAccounts:
         account = self._accounts.get(name)
         if account is not None:
             return account
-        with self._lock:
+        with self._locks[self.settings.account(name).environment]:
             if name not in self._accounts:
                 self._accounts[name] = self._build(name)
             return self._accounts[name]
@@ -77,7 +79,7 @@ class BybitAccounts:
             ConfigurationError: the simulator's address is not set.
             ExchangeUnavailable: no answer.
         """
-        with self._lock:
+        with self._locks[environment]:  # one that is down does not keep the others waiting
             market = self._markets.get(environment)
             if market is None:
                 market = self._build_market(environment)

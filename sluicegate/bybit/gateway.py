@@ -186,9 +186,11 @@ class Gateway:
             "cursor": cursor,
         }
         reply = self._query(REALTIME, "get_open_orders", parameters)
-        sightings = [self._parsed(REALTIME, read_sighting, row) for row in self._rows(REALTIME, reply)]
+        rows = self._rows(REALTIME, reply)
+        ours = [row for row in rows if str(row.get("orderLinkId", "")).startswith(LINK_ID_PREFIX)]
+        sightings = [self._parsed(REALTIME, read_sighting, row) for row in ours]
         following = reply.result.get("nextPageCursor") or None
-        return sightings, following if sightings else None, reply.headers
+        return sightings, following if rows else None, reply.headers
 
     def fills(self, category: Category, symbol: str, link_id: str) -> tuple[list[Fill], RateHeaders]:
         """Ask `execution/list`; see `sluicegate.ports.Exchange.fills`."""

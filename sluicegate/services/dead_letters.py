@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluicegate.domain.errors import InvalidOrder, LedgerConflict
+from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import NewOrder, OrderId, Receipt, parse_order
 from sluicegate.ports import Clock, Ledger
 from sluicegate.services.submit import Submitter, new_order_id
@@ -32,13 +33,16 @@ class DeadLetters:
 
         Raises:
             OrderNotFound: the order has no dead letter.
-            InvalidOrder: it was replayed or discarded already, or the changed order is malformed.
+            InvalidOrder: it was replayed or discarded already, the order is dead no more, or the changed order is
+                malformed.
         """
         letter = self.ledger.dead_letter(order_id)
         if not letter.is_open:
             state = f"replayed as {letter.replayed_as}" if letter.replayed_as else "discarded"
             raise InvalidOrder(f"dead letter {order_id} was {state} already")
         original = self.ledger.get(order_id)
+        if original.state is not State.DEAD:
+            raise InvalidOrder(f"order {order_id} is {original.state} by now; it must not be sent a second time")
         content = {**original.request.to_json(), **changed}
         content = {name: value for name, value in content.items() if value is not None}
         if "due_at" not in changed:

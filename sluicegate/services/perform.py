@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable
-from sluicegate.domain.lifecycle import END_STATES, Event
+from sluicegate.domain.lifecycle import END_STATES, Event, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.outcomes import NeverSent, Refused, outcome_code
 from sluicegate.domain.policy import (
@@ -114,6 +114,8 @@ class Performer:
         for _try in range(5):  # positive evidence is never dropped: if someone moved the order, decide anew
             moved = self.ledger.transition(current, Event.ACKNOWLEDGED, patch, detail)
             if moved is not None:
+                if current.state is State.DEAD:  # given up as absent, and there after all: it must not be replayed
+                    self.ledger.close_dead_letter(order.order_id, at=now, note="the exchange has it after all")
                 self.observer.moved(order.account, moved.state.value)
                 self.observer.stage("total", max(0.0, (now - order.created_at).total_seconds()))
                 return moved.state.value

@@ -183,7 +183,7 @@ class Resolver:
             "lease_until": None,
             "horizon_ms": None,
             "wake_at": now + timedelta(seconds=self.looks.least_s),
-            "last_message": seen.reject_reason,
+            "last_message": "" if seen.reject_reason == "EC_NoError" else seen.reject_reason,
         }
         return self._move(order, event, patch, dict(seen.raw))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -85,6 +85,13 @@ class Valve:
             OrderRejected, ExchangeUnavailable: it could not be found out whose key this is.
         """
         specs = self.quotas.specs(account, self.uid(account), path, category, orders=orders)
+        with self._pass(specs, account, path, max_wait_s=max_wait_s) as passage:
+            yield passage
+
+    @contextmanager
+    def _pass(
+        self, specs: Sequence[BucketSpec], account: str, path: str, *, max_wait_s: float
+    ) -> Iterator[Passage]:
         grant = self.buckets.acquire(specs, max_wait_s=max_wait_s, lease_s=self.lease_s)
         self.observer.waited(grant.wait_s)
         self.clock.sleep(grant.wait_s)
@@ -140,10 +147,7 @@ class Valve:
             return record.uid
         # its bucket is named after the account: whose it is, is the very question
         specs = self.quotas.specs(account, f"account {account}", QUERY_API, None, orders=1)
-        grant = self.buckets.acquire(specs, max_wait_s=1.0, lease_s=self.lease_s)
-        self.clock.sleep(grant.wait_s)
-        try:
+        with self._pass(specs, account, QUERY_API, max_wait_s=1.0) as passage:
+            passage.is_sent = True
             info = configured.exchange.key_info()
-        finally:
-            self.buckets.settle(grant, sent=True)
         return self.ledger.register_account(AccountRecord(account, configured.environment, info.uid)).uid
