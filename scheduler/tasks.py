@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
 from celery import Celery
+from redis.exceptions import LockError, RedisError
 
 from sluicegate.bootstrap import Container
 from sluicegate.config import SchedulerSettings
-from sluicegate.domain.errors import SluicegateError
+from sluicegate.domain.errors import BrokerUnavailable, SluicegateError
 
 log = structlog.get_logger(__name__)
 
@@ -81,8 +83,18 @@ def _release(container: Container) -> dict[str, int]:
 
 
 def _deliver(container: Container) -> dict[str, int]:
-    with container.redis.lock("sg:lock:pages", timeout=60, blocking=False) as is_ours:
-        return {"delivered": container.pages.deliver() if is_ours else 0}
+    """Deliver pages, one scheduler at a time: two would page a person twice."""
+    lock = container.redis.lock("sg:lock:pages", timeout=60)
+    try:
+        if not lock.acquire(blocking=False):
+            return {"delivered": 0}
+        try:
+            return {"delivered": container.pages.deliver()}
+        finally:
+            with contextlib.suppress(LockError):  # it ran out, or Redis was emptied meanwhile
+                lock.release()
+    except RedisError as e:
+        raise BrokerUnavailable(f"the pages wait: {type(e).__name__}") from e
 
 
 def refresh_instruments(container: Container) -> dict[str, int]:
