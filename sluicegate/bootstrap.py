@@ -130,7 +130,7 @@ class Container:
         """Return the token buckets."""
         from sluicegate.ratelimit.bucket import RedisBuckets
 
-        return RedisBuckets(self.redis)
+        return RedisBuckets(self.redis, margin_s=self.settings.exchange.arrival_margin_ms / 1000)
 
     @cached_property
     def quotas(self) -> BybitQuotas:

@@ -145,6 +145,8 @@ class ExchangeSettings(_Section):
         read_timeout_s: between two reads of an answer.
         lease_s: how long a claimed order stays with its worker; longer than both time-outs together.
         horizon_margin_ms: added to recv_window before absence proves anything.
+        arrival_margin_ms: a token returns so much later than one window after its request arrived at the exchange;
+            1000 and more is as if the arrival were never known.
         ca_bundle: file of CA certificates (PEM) that replace certifi's.
     """
 
@@ -153,6 +155,7 @@ class ExchangeSettings(_Section):
     read_timeout_s: Annotated[float, Field(gt=0, le=60)] = 6.0
     lease_s: Annotated[float, Field(gt=0, le=300)] = 15.0
     horizon_margin_ms: Annotated[int, Field(ge=100, le=60_000)] = 1000
+    arrival_margin_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
     ca_bundle: Path | None = None
 
     @field_validator("ca_bundle")

@@ -306,6 +306,21 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Trip:
+    """How a request travelled, as far as its answer tells: this says when its tokens may come back.
+
+    Attributes:
+        venue: names the exchange that was asked, e.g. `mainnet`: one clock, one way there.
+        left_after_s: from the end of the grant's wait until the request left, monotonic.
+        exchange_ms: the exchange's clock in the answer, ms.
+    """
+
+    venue: str
+    left_after_s: float
+    exchange_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class BucketState:
     """A bucket as it stands."""
 
@@ -332,17 +347,27 @@ class Buckets(Protocol):
             BucketDenied: not within `max_wait_s`; carries when to come back.
         """
 
-    def settle(self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None) -> None:
+    def settle(
+        self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None, trip: Trip | None = None
+    ) -> None:
         """Say what became of the tokens.
 
         Args:
             grant: from `acquire`.
-            sent: False: no request left, the tokens return at once. True: they return one window from now.
+            sent: False: no request left, the tokens return at once. True: they return one window from now, or
+                sooner if `trip` tells when the request arrived.
             observed: the response's headers, which concern the first bucket of the grant: its true limit.
+            trip: how the request travelled; it concerns the first bucket of the grant, too.
         """
 
-    def block(self, spec: BucketSpec, *, for_s: float) -> None:
-        """Let nothing through a bucket for a while: the exchange said so."""
+    def block(self, spec: BucketSpec, *, for_s: float, is_refusal: bool = False) -> None:
+        """Let nothing through a bucket for a while: the exchange said so.
+
+        Args:
+            spec: the bucket.
+            for_s: how long.
+            is_refusal: the exchange refused a request that had its tokens: they come back later for a while.
+        """
 
     def states(self) -> list[BucketState]:
         """Return every bucket that is known."""
@@ -358,11 +383,13 @@ class Answer:
     Attributes:
         signed_at_ms: the request's timestamp, exchange clock as far as we know it; None when never signed.
         elapsed_s: from handing it to the network to the answer.
+        left_at_s: when it was signed, monotonic; None when never signed.
     """
 
     outcome: Outcome
     signed_at_ms: int | None
     elapsed_s: float
+    left_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class Gateway:
         elif isinstance(outcome, InDoubt):
             outcome = replace(outcome, horizon_ms=signed_at_ms + self._reach_ms)
         self._report(path, parameters, outcome, elapsed_s)
-        return Answer(outcome, signed_at_ms, elapsed_s)
+        return Answer(outcome, signed_at_ms, elapsed_s, session.left_at_s)
 
     def _acknowledged(self, reply: Reply, link_id: str) -> Acknowledged:
         order_id = reply.result.get("orderId")

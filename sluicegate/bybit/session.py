@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -39,12 +40,14 @@ class SignedSession(HTTP):  # type: ignore[misc]
         self.signing_clock = clock
         self.sign_before: datetime | None = None
         self.signed_at_ms: int | None = None
+        self.left_at_s: float | None = None
         super().__init__(**settings)
 
     def begin(self, sign_before: datetime | None) -> None:
         """Start a request: it may be signed until `sign_before`, local time; None: for ever."""
         self.sign_before = sign_before
         self.signed_at_ms = None
+        self.left_at_s = None
 
     def __repr__(self) -> str:
         return "<SignedSession>"
@@ -58,6 +61,7 @@ class SignedSession(HTTP):  # type: ignore[misc]
         sign = self._auth_binary if isinstance(payload, bytes) else self._auth
         signature = sign(payload=payload, recv_window=recv_window, timestamp=timestamp)
         self.signed_at_ms = timestamp  # from here on the request may leave
+        self.left_at_s = time.monotonic()
         return {
             "Content-Type": content_type,
             "X-BAPI-API-KEY": self.api_key,

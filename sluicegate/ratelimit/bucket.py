@@ -1,14 +1,18 @@
 """Token buckets in Redis: one Lua file and one round trip per operation.
 
 The bucket is exact for a rolling window. A token that is taken is in flight; it comes back one window after the
-*answer* to the request that spent it, which is at least one window after that request *arrived*. So no window at
-the exchange ever holds more than the limit, however the network delays and reorders requests, as long as
+request that spent it *arrived*, which the answer tells (`arrival.py`, where its assumptions are), or else one
+window after the *answer*, which is later. So no window at the exchange ever holds more than the limit, however the
+network delays and reorders requests, as long as
 
 - a request is answered or given up within its lease (its sender must not send once the lease is over),
 - all who spend the quota ask here, or show in `X-Bapi-Limit-Status`,
 - the server's clock does not jump forward, and the server does not evict keys (`maxmemory-policy noeviction`).
 
-The price is one round trip per window: at 20 ms of round trip and a window of 1 s, 2 % of the quota stay unused.
+What stays unused is the part of a window by which a request is slower than the fastest one, and the margin: about
+1 % with a jitter of 5 ms. Without the exchange's time it is a whole round trip. The egress IP's bucket never uses
+that time: the IP is shared by exchanges with different clocks and ways, a breach costs ten minutes, and of its
+window of 5 s a round trip is little.
 
 Who is turned away gets an instant of its own, `retry_after_s`, from the bucket's ticket clock, which runs at the
 bucket's pace (window / limit per token) ahead of the time at which a token can be back. So N waiting orders come
@@ -16,8 +20,8 @@ back one by one over N * window / limit, each to a token of its own. What the cl
 
 - A newcomer may take the token of someone who comes back a moment later; that one gets a new ticket behind the
   rest. Nobody is overtaken for ever unless newcomers alone use the whole quota.
-- Answers take time, so tokens come back a little slower than tickets fall due: about (round trip / window) of
-  those who come back are too early. A `max_wait_s` above the round trip turns most of these into a short wait.
+- Tokens come back a little slower than tickets fall due, by the unused part, so some of those who come back are
+  too early. A `max_wait_s` above the round trip turns most of these into a short wait.
 - Tickets of callers that never come back would make the rest wait for nothing. So while tickets are out the
   bucket counts the tokens asked for. If within two windows or more not half of the tickets due were redeemed, the
   clock's lead is cut in proportion; nobody at all means back to now. Above half, a caller waits at most about
@@ -33,16 +37,25 @@ window.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.exceptions import NoScriptError, RedisError
 
 from sluicegate.domain.errors import BucketDenied, BucketUnavailable
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import BucketSpec, BucketState, Grant
+from sluicegate.ports import BucketSpec, BucketState, Grant, Trip
+from sluicegate.ratelimit.arrival import (
+    CONFIRMATIONS,
+    MARGIN_S,
+    NARROWING_US,
+    PERIOD_US,
+    RESOLUTION_US,
+    WIDEST_US,
+)
 from sluicegate.ratelimit.lease import (
     LEARNED_FOR_S,
     Observed,
@@ -50,6 +63,7 @@ from sluicegate.ratelimit.lease import (
     check_specs,
     check_times,
     new_nonce,
+    reading_us,
     ready_us,
     to_us,
 )
@@ -61,9 +75,21 @@ KEEP_S = 3600.0
 """How long an idle bucket's keys stay beyond what correctness needs, so that it still shows in `states`."""
 
 
+MOST_WRITTEN = 1024
+"""How many different commands are kept as they go over the wire."""
+
+
 def script_text(operation: str) -> str:
     """Return the Lua text of an operation."""
     return resources.files("sluicegate.ratelimit").joinpath("lua", f"{operation}.lua").read_text(encoding="utf-8")
+
+
+class _Asked(NamedTuple):
+    """What an acquire asks for, but for the nonce."""
+
+    specs: tuple[BucketSpec, ...]
+    max_wait_us: int
+    lease_us: int
 
 
 class RedisBuckets:
@@ -73,11 +99,14 @@ class RedisBuckets:
         client: with `socket_timeout` and `socket_connect_timeout` set (parts of a second) and without retries:
             an `acquire` that is repeated after a timeout takes tokens twice; the first come back only by lease.
         prefix: of all keys; must contain a hash tag.
+        margin_s: what is added to each return that is read off the exchange's clock, until a refusal adds more.
     """
 
-    def __init__(self, client: redis.Redis, *, prefix: str = PREFIX) -> None:
+    def __init__(self, client: redis.Redis, *, prefix: str = PREFIX, margin_s: float = MARGIN_S) -> None:
         self._client = client
         self._prefix = prefix
+        self._margin_us = to_us(margin_s)
+        self._written: dict[_Asked, tuple[bytes, bytes]] = {}
         self._epoch = f"{prefix}:epoch"
         self._names = f"{prefix}:names"
         self._acquire = client.register_script(script_text("acquire"))
@@ -103,48 +132,53 @@ class RedisBuckets:
         """
         check_specs(specs)
         check_times(max_wait_s, lease_s)
-        keys = [self._epoch, self._names]
-        args: list[Any] = [0, new_nonce(), to_us(max_wait_s), to_us(lease_s), to_us(KEEP_S)]
-        for spec in specs:
-            keys += [self._bucket(spec.name), self._flight(spec.name)]
-            args += [spec.name, spec.limit, to_us(spec.window_s), spec.cost]
-        is_granted, delay_us, *lease_id = self._ask(lambda: self._run_acquire(keys, args))
-        if not is_granted:
-            raise BucketDenied(f"no token within {max_wait_s} s", retry_after_s=delay_us / 1_000_000)
-        return Grant(_text(lease_id[0]), delay_us / 1_000_000, tuple(specs))
+        asked = _Asked(tuple(specs), to_us(max_wait_s), to_us(lease_s))
+        nonce = new_nonce()
+        answer = self._ask(lambda: self._run_acquire(asked, nonce))
+        if isinstance(answer, int):
+            raise BucketDenied(f"no token within {max_wait_s} s", retry_after_s=answer / 1_000_000)
+        ready, _, wait_us = _text(answer).partition(" ")
+        return Grant(f"{ready}-{nonce}", int(wait_us) / 1_000_000, tuple(specs))
 
-    def settle(self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None) -> None:
+    def settle(
+        self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None, trip: Trip | None = None
+    ) -> None:
         """Say what became of the tokens. May be repeated, and may come after the lease's end.
 
         Args:
             grant: from `acquire`.
-            sent: False: no request left, the tokens return at once. True: they return one window from now.
+            sent: False: no request left, the tokens return at once. True: they return one window from now, or,
+                those of the first bucket, one window after the arrival that `trip` tells.
             observed: the response's headers, which concern the first bucket of the grant.
+            trip: how the request travelled.
 
         Raises:
             BucketUnavailable: Redis did not answer; the tokens come back by lease.
         """
         told = Observed.of(observed)
-        keys = [self._bucket(grant.specs[0].name)]
-        args: list[Any] = [grant.lease_id, ready_us(grant.lease_id), int(sent), told.limit, told.remaining]
-        args += [to_us(LEARNED_FOR_S), to_us(KEEP_S)]
+        keys = [f"{self._prefix}:venue:{trip.venue if trip else ''}", self._bucket(grant.specs[0].name)]
+        numbers: list[float] = [ready_us(grant.lease_id), sent, told.limit, told.remaining, to_us(LEARNED_FOR_S)]
+        numbers += [to_us(KEEP_S), *(reading_us(trip)), self._margin_us]
+        numbers += [CONFIRMATIONS, PERIOD_US, RESOLUTION_US, NARROWING_US]
         for spec in grant.specs:
             keys.append(self._flight(spec.name))
-            args += [to_us(spec.window_s), spec.cost]
-        self._ask(lambda: self._settle(keys, args))
+            numbers += [to_us(spec.window_s), spec.cost]
+        self._ask(lambda: self._settle(keys, [grant.lease_id, _packed(numbers)]))
 
-    def block(self, spec: BucketSpec, *, for_s: float) -> None:
+    def block(self, spec: BucketSpec, *, for_s: float, is_refusal: bool = False) -> None:
         """Let nothing through a bucket for a while; the longer of this and an earlier block wins.
 
         Args:
             spec: the bucket.
             for_s: how long; 0 or less does nothing new.
+            is_refusal: the exchange refused a request that had its tokens: the margin grows for a while.
 
         Raises:
             BucketUnavailable: Redis did not answer; the bucket is not blocked.
         """
         keys = [self._names, self._bucket(spec.name)]
         args: list[Any] = [spec.name, spec.limit, to_us(spec.window_s), max(0, to_us(for_s)), to_us(KEEP_S)]
+        args += [int(is_refusal), NARROWING_US, RESOLUTION_US, WIDEST_US]
         self._ask(lambda: self._block(keys, args))
 
     def states(self) -> list[BucketState]:
@@ -167,19 +201,54 @@ class RedisBuckets:
     def _flight(self, name: str) -> str:
         return f"{self._prefix}:flight:{name}"
 
-    def _run_acquire(self, keys: list[str], args: list[Any]) -> Any:
+    def _run_acquire(self, asked: _Asked, nonce: str) -> Any:
         try:
-            return self._client.evalsha(self._acquire.sha, len(keys), *keys, *args)
+            return self._send(asked, nonce)
         except NoScriptError:
             # A server that forgot the script was restarted. Say so in the very call that teaches it the script:
             # between two calls another process could slip through.
-            return self._client.eval(script_text("acquire"), len(keys), *keys, 1, *args[1:])
+            return self._client.eval(script_text("acquire"), *self._arguments(asked, nonce, is_restarted=True))
+
+    def _send(self, asked: _Asked, nonce: str) -> Any:
+        """Send the acquire script's command: all but the nonce was written before, for a third of the time."""
+        pool = self._client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            written = self._written.get(asked)
+            if written is None:
+                written = self._write(asked, nonce, connection)
+            connection.send_packed_command([written[0] + nonce.encode() + written[1]])
+            return connection.read_response()
+        finally:
+            pool.release(connection)
+
+    def _write(self, asked: _Asked, nonce: str, connection: Any) -> tuple[bytes, bytes]:
+        arguments = self._arguments(asked, nonce, is_restarted=False)
+        command = b"".join(connection.pack_command("EVALSHA", self._acquire.sha, *arguments))
+        before, _, after = command.partition(nonce.encode())
+        if len(self._written) >= MOST_WRITTEN:
+            self._written.clear()
+        self._written[asked] = before, after
+        return before, after
+
+    def _arguments(self, asked: _Asked, nonce: str, *, is_restarted: bool) -> list[Any]:
+        keys = [self._epoch, self._names]
+        numbers = [int(is_restarted), asked.max_wait_us, asked.lease_us, to_us(KEEP_S)]
+        for spec in asked.specs:
+            keys += [self._bucket(spec.name), self._flight(spec.name)]
+            numbers += [spec.limit, to_us(spec.window_s), spec.cost]
+        return [len(keys), *keys, self._prefix, nonce, _packed(numbers)]
 
     def _ask(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except RedisError as error:
             raise BucketUnavailable(f"the token buckets cannot be read ({type(error).__name__})") from error
+
+
+def _packed(numbers: Sequence[float]) -> bytes:
+    """Return numbers as one argument: quicker to send and to read than one each."""
+    return struct.pack(f"<{len(numbers)}d", *numbers)
 
 
 def _text(raw: bytes | str) -> str:

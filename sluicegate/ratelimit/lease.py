@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import BucketSpec, BucketState
+from sluicegate.ports import BucketSpec, BucketState, Trip
 
 LEARNED_FOR_S = 3600.0
 """How long a limit told by the exchange is believed: tiers change at most daily, and every response renews it."""
+
+LONGEST_LEASE_S = 3600.0
+"""A key of tokens in flight lives at least so long after each acquire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,13 @@ def ready_us(lease_id: str) -> int:
     return int(lease_id.partition("-")[0])
 
 
+def reading_us(trip: Trip | None) -> tuple[int, int]:
+    """Return the exchange's time in the answer and how long after the wait the request left; zeros: not told."""
+    if trip is None or trip.exchange_ms <= 0 or not 0 <= trip.left_after_s < math.inf:
+        return 0, 0
+    return trip.exchange_ms * 1000, to_us(trip.left_after_s)
+
+
 def check_specs(specs: Sequence[BucketSpec]) -> None:
     """Refuse specs that make no sense.
 
@@ -78,12 +88,12 @@ def check_times(max_wait_s: float, lease_s: float) -> None:
     """Refuse times that make no sense.
 
     Raises:
-        ValueError: a wait below 0, or a lease that is not above 0.
+        ValueError: a wait below 0, a lease that is not above 0, or one longer than idle keys live.
     """
     if not 0 <= max_wait_s < math.inf:
         raise ValueError(f"max_wait_s must be 0 or more, not {max_wait_s}")
-    if not 0 < lease_s < math.inf:
-        raise ValueError(f"lease_s must be above 0, not {lease_s}")
+    if not 0 < lease_s <= LONGEST_LEASE_S:
+        raise ValueError(f"lease_s must be above 0 and {LONGEST_LEASE_S} at most, not {lease_s}")
 
 
 def bucket_state(name: str, limit: int, in_flight: int, blocked_us: int) -> BucketState:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from sluicegate.domain.errors import BucketDenied
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import BucketSpec, BucketState, Clock, Grant
+from sluicegate.ports import BucketSpec, BucketState, Clock, Grant, Trip
+from sluicegate.ratelimit.arrival import MARGIN_S, RESOLUTION_US, ArrivalEstimate, widen, widened
 from sluicegate.ratelimit.lease import (
     LEARNED_FOR_S,
     Observed,
@@ -20,6 +21,7 @@ from sluicegate.ratelimit.lease import (
     check_specs,
     check_times,
     new_nonce,
+    reading_us,
     ready_us,
     to_us,
 )
@@ -37,6 +39,8 @@ class _Bucket:
     ticket_at: int = 0
     ticket_since: int = 0
     asked: int = 0
+    widened: int = 0
+    widened_at: int = 0
     flight: dict[str, int] = field(default_factory=dict)
 
     def limit(self, now: int) -> int:
@@ -69,10 +73,13 @@ class MemoryBuckets:
         clock: its `monotonic` is the time of all buckets.
         starts_full: True: the first caller finds full buckets. False: as in Redis, nothing passes until one window
             after the first call.
+        margin_s: as in `RedisBuckets`.
     """
 
-    def __init__(self, clock: Clock, *, starts_full: bool = False) -> None:
+    def __init__(self, clock: Clock, *, starts_full: bool = False, margin_s: float = MARGIN_S) -> None:
         self._clock = clock
+        self._margin = to_us(margin_s)
+        self._venues: dict[str, ArrivalEstimate] = {}
         self._lock = threading.Lock()
         self._buckets: dict[str, _Bucket] = {}
         self._epoch: float | None = -math.inf if starts_full else None
@@ -81,6 +88,7 @@ class MemoryBuckets:
         """Lose everything, as Redis does on FLUSHALL."""
         with self._lock:
             self._buckets.clear()
+            self._venues.clear()
             self._epoch = None
 
     def acquire(self, specs: Sequence[BucketSpec], *, max_wait_s: float, lease_s: float) -> Grant:
@@ -103,27 +111,38 @@ class MemoryBuckets:
             retry_at = max(_give_ticket(look, now, lease) for look in late)
             raise BucketDenied(f"no token within {max_wait_s} s", retry_after_s=(retry_at - now) / 1_000_000)
 
-    def settle(self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None) -> None:
+    def settle(
+        self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None, trip: Trip | None = None
+    ) -> None:
         """Say what became of the tokens; see `Buckets`."""
         told = Observed.of(observed)
         ready = ready_us(grant.lease_id)
         with self._lock:
             now = self._now()
             for spec in grant.specs:
-                flight = self._bucket(spec.name).flight
-                if sent:
-                    _put(flight, grant.lease_id, spec.cost, max(now, ready) + to_us(spec.window_s))
-                else:
+                flight, window = self._bucket(spec.name).flight, to_us(spec.window_s)
+                for token in [token for token, at in flight.items() if at <= min(now, ready) - window]:
+                    del flight[token]
+                if not sent:
                     _give_back(flight, grant.lease_id, spec.cost)
+                    continue
+                at: float = max(now, ready) + window
+                if spec is grant.specs[0] and trip is not None:
+                    at = min(at, self._first_return(spec, ready, trip, now))
+                _put(flight, grant.lease_id, spec.cost, int(at))
             if sent and told.limit > 0:
                 self._learn(grant, told, now)
 
-    def block(self, spec: BucketSpec, *, for_s: float) -> None:
+    def block(self, spec: BucketSpec, *, for_s: float, is_refusal: bool = False) -> None:
         """Let nothing through a bucket for a while; see `Buckets`."""
         with self._lock:
             bucket = self._bucket(spec.name)
             bucket.documented, bucket.window = spec.limit, to_us(spec.window_s)
-            bucket.blocked_until = max(bucket.blocked_until, self._now() + max(0, to_us(for_s)))
+            now = self._now()
+            bucket.blocked_until = max(bucket.blocked_until, now + max(0, to_us(for_s)))
+            if is_refusal:
+                bucket.widened = widen(widened(bucket.widened, bucket.widened_at, now))
+                bucket.widened_at = now
 
     def states(self) -> list[BucketState]:
         """Return every bucket that is known, by name."""
@@ -146,8 +165,6 @@ class MemoryBuckets:
     def _look(self, spec: BucketSpec, now: int, epoch: float) -> _Look:
         bucket = self._bucket(spec.name)
         bucket.documented, bucket.window = spec.limit, to_us(spec.window_s)
-        for token in [token for token, at in bucket.flight.items() if at <= now - bucket.window]:
-            del bucket.flight[token]
         limit, away = bucket.limit(now), bucket.away(now)
         missing = len(away) + spec.cost - limit
         back: float = now
@@ -157,6 +174,18 @@ class MemoryBuckets:
         look = _Look(bucket, limit, spec.cost, gate, back)
         _count_callers(look, now)
         return look
+
+    def _first_return(self, spec: BucketSpec, ready: int, trip: Trip, now: int) -> float:
+        exchange, left_after = reading_us(trip)
+        if not exchange:
+            return math.inf
+        estimate = self._venues.setdefault(trip.venue, ArrivalEstimate())
+        late = estimate.observe(now, exchange - ready - left_after, self._margin)
+        if late is None:
+            return math.inf
+        bucket = self._bucket(spec.name)
+        margin = self._margin + widened(bucket.widened, bucket.widened_at, now)
+        return ready + left_after + late + RESOLUTION_US + to_us(spec.window_s) + margin
 
     def _learn(self, grant: Grant, told: Observed, now: int) -> None:
         spec = grant.specs[0]

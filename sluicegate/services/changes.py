@@ -216,7 +216,7 @@ class Changes:
                 answer = account.exchange.cancel(order, sign_before=lease_until)
             else:
                 answer = account.exchange.amend(order, wanted, sign_before=lease_until)
-            passage.report(answer.outcome)
+            passage.report(answer)
         return self._conclude(order, claimed, answer, wanted)
 
     def _conclude(self, order: Order, change: Change, answer: Answer, wanted: Mapping[str, str]) -> str:

@@ -120,7 +120,7 @@ class Executor:
                 return "someone else was faster"
             assert claimed.lease_until is not None  # noqa: S101 - set by the claim
             answer = account.exchange.place(prepared, order.link_id, sign_before=claimed.lease_until)
-            passage.report(answer.outcome)
+            passage.report(answer)
         self.observer.stage("exchange", answer.elapsed_s)
         return self.performer.perform(claimed, answer)
 

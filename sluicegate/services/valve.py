@@ -11,9 +11,9 @@ import structlog
 
 from sluicegate.domain.errors import BucketUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
-from sluicegate.domain.outcomes import Action, NeverSent, Outcome, RateHeaders, Refused
+from sluicegate.domain.outcomes import Acknowledged, Action, NeverSent, Outcome, RateHeaders, Refused
 from sluicegate.domain.records import AccountRecord
-from sluicegate.ports import Accounts, Buckets, BucketSpec, Clock, Ledger, Observer, Quotas
+from sluicegate.ports import Accounts, Answer, Buckets, BucketSpec, Clock, Ledger, Observer, Quotas, Trip
 
 log = structlog.get_logger(__name__)
 
@@ -28,16 +28,19 @@ class Passage:
     Attributes:
         waited_s: how long it waited for its tokens.
         is_sent: False until the request may have left.
+        left_at_s: when it was signed, monotonic; None: not known.
     """
 
     waited_s: float = 0.0
     is_sent: bool = False
     headers: RateHeaders | None = None
     outcome: Outcome | None = None
+    left_at_s: float | None = None
 
-    def report(self, outcome: Outcome) -> None:
+    def report(self, answer: Answer) -> None:
         """Say what the request came to."""
-        self.outcome = outcome
+        outcome = self.outcome = answer.outcome
+        self.left_at_s = answer.left_at_s
         self.is_sent = not isinstance(outcome, NeverSent)
         self.headers = None if isinstance(outcome, NeverSent) else outcome.headers
 
@@ -45,6 +48,18 @@ class Passage:
         """Say that a query was answered."""
         self.is_sent = True
         self.headers = headers
+
+    def trip(self, venue: str, ready_at_s: float) -> Trip | None:
+        """Return how the request travelled; None when its answer does not tell.
+
+        Args:
+            venue: where it went.
+            ready_at_s: when its wait was over, monotonic.
+        """
+        told = self.outcome.exchange_time_ms if isinstance(self.outcome, Acknowledged | Refused) else None
+        if told is None or self.left_at_s is None:
+            return None
+        return Trip(venue, max(0.0, self.left_at_s - ready_at_s), told)
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,9 @@ class Valve:
     def _pass(
         self, specs: Sequence[BucketSpec], account: str, path: str, *, max_wait_s: float
     ) -> Iterator[Passage]:
+        venue = self.accounts.get(account).environment
         grant = self.buckets.acquire(specs, max_wait_s=max_wait_s, lease_s=self.lease_s)
+        ready_at_s = self.clock.monotonic() + grant.wait_s
         self.observer.waited(grant.wait_s)
         self.clock.sleep(grant.wait_s)
         passage = Passage(waited_s=grant.wait_s)
@@ -100,7 +117,8 @@ class Valve:
             yield passage
         finally:
             try:
-                self.buckets.settle(grant, sent=passage.is_sent, observed=passage.headers)
+                trip = passage.trip(venue, ready_at_s)
+                self.buckets.settle(grant, sent=passage.is_sent, observed=passage.headers, trip=trip)
                 self._obey(specs[0], passage.outcome, account)
             except BucketUnavailable as e:  # the tokens come back by their lease
                 log.warning("bucket_not_settled", account=account, endpoint=path, error=str(e))
@@ -114,7 +132,7 @@ class Valve:
         if reset_at_ms is not None:
             local = self.accounts.get(account).clock.to_local(reset_at_ms)
             wait_s = (local - self.clock.now()).total_seconds()
-        self.buckets.block(spec, for_s=min(max(wait_s, spec.window_s), 30.0))
+        self.buckets.block(spec, for_s=min(max(wait_s, spec.window_s), 30.0), is_refusal=True)
 
     def uid(self, account: str) -> str:
         """Return whose quota an account spends: asked of the exchange once, kept in the ledger.

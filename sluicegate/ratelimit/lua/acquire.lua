@@ -10,18 +10,21 @@
 --              blocked_until               nothing passes before
 --              ticket_at                   the ticket clock: when the next denied caller shall come back
 --              ticket_since, ticket_asked  tokens asked for since then: do callers come back at all?
+--              widened, widened_at         what refusals added to the margin: see settle.lua
+--              flight_until                the flight key lives at least until then: no need to say it each time
 -- KEYS[2b+2] flight  zset of tokens in flight or reserved: member = lease:i, score = instant at which it is free
 --              again. One that has returned stays for a window more: settle.lua explains by it what was counted.
 --
--- ARGV[1]    1: the server did not know this script, so it was restarted or failed over and may hold an old copy
--- ARGV[2]    nonce of the lease        ARGV[3] longest wait        ARGV[4] lease        ARGV[5] keep (TTL at least)
--- ARGV[4b+2] name  ARGV[4b+3] limit  ARGV[4b+4] window  ARGV[4b+5] cost, for bucket b = 1, 2, ...
+-- ARGV[1]    prefix of all keys    ARGV[2] nonce of the lease
+-- ARGV[3]    doubles, packed: restarted, longest wait, lease, keep (TTL at least); limit, window, cost of each bucket.
+--            restarted 1: the server did not know this script, so it may hold an old copy
 --
--- Returns {1, wait, lease id} or {0, retry after}.
+-- Returns "READY WAIT", the instant from which to send and the wait until then; or, as a number, when to come back.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local max_wait, lease, keep = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[3] / 8), ARGV[3])}
+local restarted, max_wait, lease, keep = numbers[1], numbers[2], numbers[3], numbers[4]
 
 -- Give a key a TTL of at least `least` beyond `keep`; never shorten one.
 local function live_on(key, least)
@@ -31,10 +34,13 @@ local function live_on(key, least)
   end
 end
 
--- Return the instant at which n tokens are back; never, if there are fewer than n.
-local function nth_return(flight, n)
-  local found = redis.call('ZRANGEBYSCORE', flight, now + 1, '+inf', 'WITHSCORES', 'LIMIT', n - 1, 1)
-  return tonumber(found[2] or math.huge)
+-- Return the instant at which so many tokens are there: when at most limit - cost are still away.
+local function back_at(flight, limit, cost)
+  if cost > limit then
+    return math.huge
+  end
+  local last = redis.call('ZRANGE', flight, limit - cost, limit - cost, 'REV', 'WITHSCORES')
+  return math.max(now, tonumber(last[2] or now))
 end
 
 -- While tickets are out, count who comes: when not even half of those due do, the others have vanished.
@@ -58,13 +64,13 @@ end
 
 -- Read a bucket and say when it has what is asked for.
 local function look(b, epoch)
-  local key, flight, a = KEYS[2 * b + 1], KEYS[2 * b + 2], 4 * b + 2
-  local limit, window, cost = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
+  local key, flight = KEYS[2 * b + 1], KEYS[2 * b + 2]
+  local limit, window, cost = numbers[3 * b + 2], numbers[3 * b + 3], numbers[3 * b + 4]
   local f = redis.call('HMGET', key, 'limit', 'window', 'learned', 'learned_until', 'blocked_until',
-    'ticket_at', 'ticket_since', 'ticket_asked')
+    'ticket_at', 'ticket_since', 'ticket_asked', 'flight_until')
   if tonumber(f[1] or 0) ~= limit or tonumber(f[2] or 0) ~= window then
     redis.call('HSET', key, 'limit', limit, 'window', window)
-    redis.call('SADD', KEYS[2], ARGV[a])
+    redis.call('SADD', KEYS[2], string.sub(key, #ARGV[1] + #':bucket:' + 1))
     live_on(key, window)
   end
   if tonumber(f[4] or 0) > now then
@@ -74,10 +80,9 @@ local function look(b, epoch)
     key = key, flight = flight, limit = limit, window = window, cost = cost,
     gate = math.max(now, tonumber(f[5] or 0), epoch + window),
     ticket_at = tonumber(f[6] or 0), ticket_since = tonumber(f[7] or 0), asked = tonumber(f[8] or 0),
+    flight_until = tonumber(f[9] or 0),
   }
-  redis.call('ZREMRANGEBYSCORE', flight, '-inf', now - window)
-  local missing = redis.call('ZCOUNT', flight, now + 1, '+inf') + cost - limit
-  bucket.back = missing > 0 and nth_return(flight, missing) or now
+  bucket.back = back_at(flight, limit, cost)
   bucket.ready = math.max(bucket.gate, bucket.back)
   count_callers(bucket)
   return bucket
@@ -92,7 +97,12 @@ local function take(bucket, lease_id, ready)
     tokens[2 * i] = lease_id .. ':' .. i
   end
   redis.call('ZADD', bucket.flight, unpack(tokens))
-  live_on(bucket.flight, ready - now + lease + bucket.window)
+  local needed = ready + lease + bucket.window
+  if bucket.flight_until < needed then
+    redis.call('PEXPIRE', bucket.flight, math.ceil((needed + keep - now) / 1000))
+    redis.call('HSET', bucket.key, 'flight_until', needed + keep)
+    live_on(bucket.key, needed - now)
+  end
 end
 
 -- Return an instant of its own, at the bucket's pace, for a caller that is turned away.
@@ -113,7 +123,7 @@ local function give_ticket(bucket)
   return at
 end
 
-local epoch = ARGV[1] == '0' and tonumber(redis.call('GET', KEYS[1]) or nil)
+local epoch = restarted == 0 and tonumber(redis.call('GET', KEYS[1]) or nil)
 if not epoch then
   epoch = now
   redis.call('SET', KEYS[1], now)
@@ -130,7 +140,7 @@ if ready - now <= max_wait then
   for _, bucket in ipairs(buckets) do
     take(bucket, lease_id, ready)
   end
-  return {1, ready - now, lease_id}
+  return string.format('%.0f %.0f', ready, ready - now)
 end
 
 local retry_at = now
@@ -139,4 +149,4 @@ for _, bucket in ipairs(buckets) do
     retry_at = math.max(retry_at, give_ticket(bucket))
   end
 end
-return {0, retry_at - now}
+return retry_at - now

@@ -1,22 +1,25 @@
--- Say what became of the tokens of a lease. One round trip; O(tokens of the lease).
+-- Say what became of the tokens of a lease. One round trip; O(tokens of the lease), amortised.
 --
 -- All instants and durations are whole microseconds; instants are the server's own TIME. Keys as in acquire.lua.
 --
--- KEYS[1]   bucket (hash) of the first bucket of the lease, which `observed` concerns
--- KEYS[b+1] flight (zset) of bucket b = 1, 2, ...
+-- KEYS[1]   venue (hash)  what is known of the way to the exchange: see arrival.py
+--             since, lowest, agreed, lowest_before, agreed_before
+-- KEYS[2]   bucket (hash) of the first bucket of the lease, which `observed` and the exchange's time concern
+-- KEYS[b+2] flight (zset) of bucket b = 1, 2, ...
 --
--- ARGV[1]    lease id        ARGV[2] instant from which the lease was allowed to send        ARGV[3] 1: it was sent
--- ARGV[4]    limit observed, 0: none        ARGV[5] remaining observed, -1: none
--- ARGV[6]    how long to believe the limit  ARGV[7] keep (TTL at least)
--- ARGV[2b+6] window  ARGV[2b+7] cost, for bucket b = 1, 2, ...
+-- ARGV[1]   lease id
+-- ARGV[2]   doubles, packed: ready, was sent, limit observed (0: none), remaining observed (-1: none), how long to
+--           believe the limit, keep (TTL at least), exchange's time (0: not told), left after ready, margin,
+--           confirmations, period, resolution, narrowing; window and cost of each bucket
 --
 -- Returns the number of tokens taken out because someone else uses this quota.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local lease_id, ready, was_sent = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local limit, remaining, believe = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local keep = tonumber(ARGV[7])
+local lease_id = ARGV[1]
+local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[2] / 8), ARGV[2])}
+local ready, was_sent, limit, remaining, believe, keep = unpack(numbers, 1, 6)
+local exchange, left_after, margin, confirmations, period, resolution, narrowing = unpack(numbers, 7, 13)
 
 -- Give a key a TTL of at least `least` beyond `keep`; never shorten one.
 local function live_on(key, least)
@@ -36,11 +39,50 @@ local function put(flight, owner, count, at)
   redis.call('ZADD', flight, unpack(tokens))
 end
 
--- Give back what was not sent.
+-- Give back what was not sent: as if it had returned long ago, so that the key never vanishes with its TTL.
 local function give_back(flight, count)
   for i = 1, count do
-    redis.call('ZREM', flight, lease_id .. ':' .. i)
+    redis.call('ZADD', flight, 'XX', 0, lease_id .. ':' .. i)
   end
+end
+
+-- Take a reading and return how much later than on the fastest way the request arrived; nil: not known yet.
+local function lateness(reading)
+  local f = redis.call('HMGET', KEYS[1], 'since', 'lowest', 'agreed', 'lowest_before', 'agreed_before')
+  local since, lowest, agreed = tonumber(f[1] or 0), tonumber(f[2] or math.huge), tonumber(f[3] or 0)
+  local lowest_before, agreed_before = tonumber(f[4] or math.huge), tonumber(f[5] or 0)
+  local age = now - since
+  if age < 0 or age >= period then
+    local kept = age >= 0 and age < 2 * period
+    lowest_before, agreed_before = kept and lowest or math.huge, kept and agreed or 0
+    since, lowest, agreed = now, math.huge, 0
+    redis.call('DEL', KEYS[1])
+    if kept then
+      redis.call('HSET', KEYS[1], 'lowest_before', lowest_before)
+    end
+  end
+  local floor = math.min(lowest, lowest_before)
+  if reading < floor - margin then
+    agreed, agreed_before = 0, 0
+  end
+  agreed = agreed + 1
+  redis.call('HSET', KEYS[1], 'since', since, 'lowest', math.min(lowest, reading), 'agreed', agreed,
+    'agreed_before', agreed_before)
+  live_on(KEYS[1], 2 * period)
+  if agreed + agreed_before > confirmations then
+    return math.max(0, reading - floor)
+  end
+end
+
+-- Return when the tokens of the first bucket come back: by the exchange's clock if it can be, never after `safe`.
+local function first_return(window, safe)
+  local late = exchange > 0 and lateness(exchange - ready - left_after)
+  if not late then
+    return safe
+  end
+  local f = redis.call('HMGET', KEYS[2], 'widened', 'widened_at')
+  local extra = math.floor(tonumber(f[1] or 0) / 2 ^ math.max(0, math.floor((now - (f[2] or 0)) / narrowing)))
+  return math.min(safe, ready + left_after + late + resolution + window + margin + extra)
 end
 
 -- Take the exchange's limit for the bucket's, if it is news.
@@ -54,7 +96,8 @@ end
 
 -- Take out what the exchange counted and we cannot explain. It counted requests that arrived within the window
 -- before it answered. Ours among them were in flight when this request left, or later (a token returns one window
--- after its answer, so after its arrival); requests of ours that have not arrived yet, or wait, only make this number larger.
+-- after its arrival less the fastest way there, and this request was under way as long); requests of ours that have
+-- not arrived yet, or wait, only make this number larger.
 local function take_out_foreign(flight, window)
   local explained = redis.call('ZCOUNT', flight, ready + 1, '+inf')
   local foreign = math.max(0, limit - remaining - explained)
@@ -65,13 +108,15 @@ local function take_out_foreign(flight, window)
 end
 
 local foreign = 0
-for b = 1, #KEYS - 1 do
-  local flight, window, cost = KEYS[b + 1], tonumber(ARGV[2 * b + 6]), tonumber(ARGV[2 * b + 7])
-  if was_sent then
-    put(flight, lease_id, cost, math.max(now, ready) + window)
-    live_on(flight, math.max(now, ready) - now + 2 * window)
+for b = 1, #KEYS - 2 do
+  local flight, window, cost = KEYS[b + 2], numbers[2 * b + 12], numbers[2 * b + 13]
+  redis.call('ZREMRANGEBYSCORE', flight, '-inf', math.min(now, ready) - window)
+  if was_sent == 1 then
+    local safe = math.max(now, ready) + window
+    put(flight, lease_id, cost, b == 1 and first_return(window, safe) or safe)
+    live_on(flight, safe - now + window)
     if b == 1 and limit > 0 then
-      learn(KEYS[1])
+      learn(KEYS[2])
       if remaining >= 0 then
         foreign = take_out_foreign(flight, window)
       end

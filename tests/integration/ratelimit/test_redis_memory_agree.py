@@ -6,6 +6,7 @@ the place of `TIME`. Every other line is the one that runs in production.
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from sluicegate.domain.errors import BucketDenied
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import Buckets, BucketSpec, Grant
-from sluicegate.ratelimit import bucket, memory
+from sluicegate.ports import Buckets, BucketSpec, Grant, Trip
+from sluicegate.ratelimit import arrival, bucket, memory
 from sluicegate.ratelimit.bucket import RedisBuckets
+from sluicegate.ratelimit.lease import ready_us
 from sluicegate.ratelimit.memory import MemoryBuckets
 
 TIME = "redis.call('TIME')"
@@ -72,17 +74,21 @@ class Pair:
         if isinstance(memory_answer, Grant):
             self.held.append(memory_answer)
 
-    def settle(self, index: int, *, sent: bool, observed: RateHeaders | None) -> None:
-        """Settle one of the grants kept, with both."""
+    def settle(
+        self, index: int, *, sent: bool, observed: RateHeaders | None = None, late_ms: int | None = None
+    ) -> None:
+        """Settle one of the grants kept, with both; `late_ms` on an exchange that is a day ahead."""
         if self.held:
             grant = self.held.pop(index % len(self.held))
+            sent_ms = ready_us(grant.lease_id) // 1000
+            trip = None if late_ms is None else Trip("simulator", 0.0015, sent_ms + 86_400_000 + late_ms)
             for kind in self.kinds:
-                kind.settle(grant, sent=sent, observed=observed)
+                kind.settle(grant, sent=sent, observed=observed, trip=trip)
 
-    def block(self, spec: BucketSpec, for_s: float) -> None:
+    def block(self, spec: BucketSpec, for_s: float, *, is_refusal: bool = False) -> None:
         """Block a bucket in both."""
         for kind in self.kinds:
-            kind.block(spec, for_s=for_s)
+            kind.block(spec, for_s=for_s, is_refusal=is_refusal)
 
     def forget(self) -> None:
         """Empty both."""
@@ -112,27 +118,37 @@ specs = st.builds(
 headers = st.builds(RateHeaders, limit=st.integers(1, 9), remaining=st.none() | st.integers(0, 9))
 sets = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.name)
 acquires = st.tuples(st.just("acquire"), sets, st.sampled_from([0.0, 0.2, 1.0, 4.0]))
-settles = st.tuples(st.just("settle"), st.integers(0, 30), st.booleans(), st.none() | headers)
+late = st.none() | st.integers(-40, 900)
+settles = st.tuples(st.just("settle"), st.integers(0, 30), st.booleans(), st.none() | headers, late)
 sleeps = st.tuples(st.just("sleep"), st.integers(0, 2_000_000).map(lambda us: us / 1_000_000))
-blocks = st.tuples(st.just("block"), specs, st.sampled_from([-1.0, 0.5, 4.0]))
+blocks = st.tuples(st.just("block"), specs, st.sampled_from([-1.0, 0.5, 4.0]), st.booleans())
 walks = st.lists(
     st.one_of(acquires, acquires, acquires, settles, settles, sleeps, blocks, st.just(("forget",))), max_size=40
 )
+
+
+def _make_impatient(patch: pytest.MonkeyPatch) -> None:
+    """Believe the floor after two answers and forget it after seconds, so that a short walk sees all of it."""
+    for module in (bucket, arrival):
+        patch.setattr(module, "CONFIRMATIONS", 2)
+        patch.setattr(module, "PERIOD_US", 1_500_000)
+        patch.setattr(module, "NARROWING_US", 700_000)
 
 
 @given(walks)
 def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
     """Any walk of acquire, settle, block, time and loss: same grants, waits, instants to come back, and states."""
     with redis.Redis.from_url(valkey_url) as client, pytest.MonkeyPatch.context() as patch:
+        _make_impatient(patch)
         pair = Pair(client, patch)
         for what, *detail in walk:
             match what, detail:
                 case "acquire", [wanted, max_wait_s]:
                     pair.acquire(wanted, max_wait_s)
-                case "settle", [index, sent, observed]:
-                    pair.settle(index, sent=sent, observed=observed)
-                case "block", [spec, for_s]:
-                    pair.block(spec, for_s)
+                case "settle", [index, sent, observed, late_ms]:
+                    pair.settle(index, sent=sent, observed=observed, late_ms=late_ms)
+                case "block", [spec, for_s, is_refusal]:
+                    pair.block(spec, for_s, is_refusal=is_refusal)
                 case "sleep", [seconds]:
                     pair.clock.sleep(seconds)
                 case _:
@@ -151,6 +167,26 @@ def test_redis_and_memory_give_the_same_waits_and_tickets_to_a_crowd(valkey_url,
             pair.clock.sleep(pause_s)
             pair.acquire([uid], max_wait_s)
             pair.settle(0, sent=True, observed=None)
+
+
+def test_redis_and_memory_learn_the_same_way_to_the_exchange(valkey_url):
+    """A thousand answers of a jittering way, a step each way, pauses, refusals: same waits to the microsecond."""
+    chance = random.Random(4)
+    uid, ip = BucketSpec("uid", 3), BucketSpec("ip", 7, 2.5)
+    with redis.Redis.from_url(valkey_url) as client, pytest.MonkeyPatch.context() as patch:
+        pair = Pair(client, patch)
+        pair.clock.sleep(3)
+        for i in range(1000):
+            pair.acquire([uid, ip], 2.0)
+            pair.clock.sleep(chance.lognormvariate(-4, 0.7))
+            step_ms = 500 * (300 < i) - 800 * (600 < i)
+            pair.settle(0, sent=True, late_ms=step_ms + round(chance.lognormvariate(2, 0.7)))
+            if i in {450, 451, 800}:
+                pair.block(uid, 0.1, is_refusal=True)
+            if i == 900:
+                pair.clock.sleep(61)
+        pair.check()
+        assert len(pair.held) < 5
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
