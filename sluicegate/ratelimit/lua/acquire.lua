@@ -94,7 +94,7 @@ local function take(bucket, lease_id, ready)
   local tokens = {}
   for i = 1, bucket.cost do
     tokens[2 * i - 1] = ready + lease
-    tokens[2 * i] = lease_id .. ':' .. i
+    tokens[2 * i] = lease_id .. i
   end
   redis.call('ZADD', bucket.flight, unpack(tokens))
   local needed = ready + lease + bucket.window
@@ -136,11 +136,12 @@ for b = 1, #KEYS / 2 - 1 do
 end
 
 if ready - now <= max_wait then
-  local lease_id = string.format('%.0f-%s', ready, ARGV[2])
+  local instant = string.format('%.0f', ready)
+  local lease_id = instant .. '-' .. ARGV[2] .. ':'
   for _, bucket in ipairs(buckets) do
     take(bucket, lease_id, ready)
   end
-  return string.format('%.0f %.0f', ready, ready - now)
+  return instant .. ' ' .. ready - now
 end
 
 local retry_at = now
