@@ -12,14 +12,15 @@ No request that leaves from instant `t` on arrives before `t + m` on the exchang
 readings are taken on the clock of the buckets, whoever sends, from whatever host: one floor for all of them, which
 a second host with a shorter way to the exchange lowers with its first answers.
 
-The floor is believed after `CONFIRMATIONS` answers in a row that did not undercut it by more than the margin.
-One that does starts the count anew: too few answers yet, a shorter way, or a clock that stepped. Until then, and
-never later than it, holds the safe rule: one window after the answer.
+The floor is believed after `CONFIRMATIONS` answers in a row that did not undercut it by more than the margin, and
+from then on until one undercuts it by more than `STEP_US`: a clock that was set back, or a much shorter way. While it
+is not, the safe rule holds: one window after the answer; no token ever returns later than by that rule. A floor of n
+answers still lies above the fastest way to come, by about (spread / n); `DOUBT` times that is added to each return.
 
 What must hold, so that no rolling window at the exchange ever holds more than the limit:
 
-- A believed floor is at most one margin above what the fastest request to come will read. It is an estimate: after
-  n answers the next one is the fastest with probability 1 / (n + 1), mostly by less than the margin.
+- A believed floor is at most that doubt and one margin above what the fastest request to come will read. It is an
+  estimate: what undercuts it further, once, may cost one refusal, and is known from then on.
 - The exchange does not set its clock back; or if it does, no request is slower than the fastest by more than the
   margin until an answer has shown the step. Setting it forward is harmless: tokens come back by the safe rule
   until the old floor is forgotten. So are clocks of different rates.
@@ -34,6 +35,15 @@ from typing import Final
 
 CONFIRMATIONS: Final = 50
 """Answers that must agree with the floor before it is believed: at 10 a second five seconds' worth."""
+
+STEP_US: Final = 20_000
+"""What undercuts a believed floor by more is no jitter."""
+
+DOUBT: Final = 10
+"""How many times (spread / answers) a floor may lie too high."""
+
+MEMORY: Final = 16
+"""The spread is a moving average over about so many answers."""
 
 PERIOD_US: Final = 60_000_000
 """The floor is that of the current and the last period: 60 to 120 s of answers."""
@@ -63,6 +73,7 @@ class ArrivalEstimate:
         since: start of the current period.
         lowest: the lowest reading of the current period, and `lowest_before` of the one before.
         agreed: answers in a row that agreed with the floor, in the current period and in the one before.
+        spread: average lateness of recent answers.
     """
 
     since: int = -_UNKNOWN
@@ -70,6 +81,7 @@ class ArrivalEstimate:
     agreed: int = 0
     lowest_before: int = _UNKNOWN
     agreed_before: int = 0
+    spread: int = 0
 
     def observe(self, now: int, reading: int, margin: int) -> int | None:
         """Take the reading of one answer.
@@ -80,17 +92,21 @@ class ArrivalEstimate:
             margin: how far a reading may undercut the floor without casting doubt on it.
 
         Returns:
-            How much later than on the fastest way the request arrived; None: not known yet, use the safe rule.
+            How much later than on the fastest way the request may have arrived; None: not known yet, use the
+            safe rule.
         """
         self._turn(now)
         floor = min(self.lowest, self.lowest_before)
-        if reading < floor - margin:
+        is_believed = self.agreed + self.agreed_before > CONFIRMATIONS
+        if reading < floor - (STEP_US if is_believed else margin):
             self.agreed = self.agreed_before = 0
         self.lowest = min(self.lowest, reading)
         self.agreed += 1
-        if self.agreed + self.agreed_before <= CONFIRMATIONS:
-            return None
-        return max(0, reading - floor)
+        answers = self.agreed + self.agreed_before
+        late = max(0, reading - floor)
+        doubt = DOUBT * self.spread // answers
+        self.spread += (late - self.spread) // MEMORY
+        return late + doubt if answers > CONFIRMATIONS else None
 
     def _turn(self, now: int) -> None:
         """Begin a new period when this one is over, or when it lies ahead: the bucket's clock stepped back."""

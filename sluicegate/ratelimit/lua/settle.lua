@@ -3,14 +3,14 @@
 -- All instants and durations are whole microseconds; instants are the server's own TIME. Keys as in acquire.lua.
 --
 -- KEYS[1]   venue (hash)  what is known of the way to the exchange: see arrival.py
---             since, lowest, agreed, lowest_before, agreed_before
+--             since, lowest, agreed, lowest_before, agreed_before, spread
 -- KEYS[2]   bucket (hash) of the first bucket of the lease, which `observed` and the exchange's time concern
 -- KEYS[b+2] flight (zset) of bucket b = 1, 2, ...
 --
 -- ARGV[1]   lease id
 -- ARGV[2]   doubles, packed: ready, was sent, limit observed (0: none), remaining observed (-1: none), how long to
 --           believe the limit, keep (TTL at least), exchange's time (0: not told), left after ready, margin,
---           confirmations, period, resolution, narrowing; window and cost of each bucket
+--           confirmations, step, doubt, memory, period, resolution, narrowing; window and cost of each bucket
 --
 -- Returns the number of tokens taken out because someone else uses this quota.
 
@@ -19,7 +19,8 @@ local now = clock[1] * 1000000 + clock[2]
 local lease_id = ARGV[1]
 local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[2] / 8), ARGV[2])}
 local ready, was_sent, limit, remaining, believe, keep = unpack(numbers, 1, 6)
-local exchange, left_after, margin, confirmations, period, resolution, narrowing = unpack(numbers, 7, 13)
+local exchange, left_after, margin = unpack(numbers, 7, 9)
+local confirmations, step, doubt, memory, period, resolution, narrowing = unpack(numbers, 10, 16)
 
 -- Give a key a TTL of at least `least` beyond `keep`; never shorten one.
 local function live_on(key, least)
@@ -46,11 +47,12 @@ local function give_back(flight, count)
   end
 end
 
--- Take a reading and return how much later than on the fastest way the request arrived; nil: not known yet.
+-- Take a reading and return how much later than on the fastest way the request may have arrived; nil: not known yet.
 local function lateness(reading)
-  local f = redis.call('HMGET', KEYS[1], 'since', 'lowest', 'agreed', 'lowest_before', 'agreed_before')
+  local f = redis.call('HMGET', KEYS[1], 'since', 'lowest', 'agreed', 'lowest_before', 'agreed_before', 'spread')
   local since, lowest, agreed = tonumber(f[1] or 0), tonumber(f[2] or math.huge), tonumber(f[3] or 0)
   local lowest_before, agreed_before = tonumber(f[4] or math.huge), tonumber(f[5] or 0)
+  local spread = tonumber(f[6] or 0)
   local age = now - since
   if age < 0 or age >= period then
     local kept = age >= 0 and age < 2 * period
@@ -62,16 +64,18 @@ local function lateness(reading)
     end
   end
   local floor = math.min(lowest, lowest_before)
-  if reading < floor - margin then
+  if reading < floor - (agreed + agreed_before > confirmations and step or margin) then
     agreed, agreed_before = 0, 0
   end
   agreed = agreed + 1
+  local answers = agreed + agreed_before
+  local late = floor < math.huge and math.max(0, reading - floor) or 0
+  local too_high = math.floor(doubt * spread / answers)
+  spread = spread + math.floor((late - spread) / memory)
   redis.call('HSET', KEYS[1], 'since', since, 'lowest', math.min(lowest, reading), 'agreed', agreed,
-    'agreed_before', agreed_before)
+    'agreed_before', agreed_before, 'spread', spread)
   live_on(KEYS[1], 2 * period)
-  if agreed + agreed_before > confirmations then
-    return math.max(0, reading - floor)
-  end
+  return answers > confirmations and late + too_high or nil
 end
 
 -- Return when the tokens of the first bucket come back: by the exchange's clock if it can be, never after `safe`.
@@ -109,7 +113,7 @@ end
 
 local foreign = 0
 for b = 1, #KEYS - 2 do
-  local flight, window, cost = KEYS[b + 2], numbers[2 * b + 12], numbers[2 * b + 13]
+  local flight, window, cost = KEYS[b + 2], numbers[2 * b + 15], numbers[2 * b + 16]
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', math.min(now, ready) - window)
   if was_sent == 1 then
     local safe = math.max(now, ready) + window
