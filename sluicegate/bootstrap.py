@@ -238,6 +238,7 @@ class Container:
             self.ledger,
             self.accounts,
             self.valve,
+            Gates(self.ledger),
             self.halts,
             self.publisher,
             self.clock,

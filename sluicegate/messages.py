@@ -66,6 +66,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_acks_on_failure": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
+        "worker_eta_task_limit": 100,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": True,
         "task_send_sent_event": True,

@@ -17,7 +17,15 @@ from sluicegate.bybit.session import SessionPool
 from sluicegate.config import ExchangeSettings
 from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
 from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order, OrderLinkId, OrderRequest
-from sluicegate.domain.outcomes import Acknowledged, InDoubt, NeverSent, Outcome, RateHeaders, outcome_code
+from sluicegate.domain.outcomes import (
+    Acknowledged,
+    InDoubt,
+    NeverSent,
+    Outcome,
+    RateHeaders,
+    Refused,
+    outcome_code,
+)
 from sluicegate.domain.records import Fill, Sighting
 from sluicegate.ports import Answer, KeyInfo, Lookup, Observer
 
@@ -242,7 +250,8 @@ class Gateway:
             outcome = self._reader.read_error(error, is_write=False)
             self._report(path, parameters, outcome, time.perf_counter() - started)
             if must_be_obeyed(outcome):
-                raise OrderRejected(f"{path}: {outcome.message}", ret_code=outcome.code) from None
+                refusal = outcome if isinstance(outcome, Refused) else None
+                raise OrderRejected(f"{path}: {outcome.message}", ret_code=outcome.code, refusal=refusal) from None
             raise ExchangeUnavailable(f"{path}: {outcome.code}: {outcome.message}") from None
         if reply.time_ms is not None:
             self._clock.observe(sent_at, self._clock.now(), reply.time_ms)

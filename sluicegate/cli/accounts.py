@@ -82,10 +82,8 @@ def resume(account: AccountArgument, as_json: AsJson = False) -> None:
 
 def _describe(opened: Container) -> list[dict[str, Any]]:
     from sluicegate.cli.views import halt_document
-    from sluicegate.domain.records import account_scope
 
     uids = {record.name: record.uid for record in opened.ledger.accounts()}
-    halts = {halt.scope: halt for halt in opened.ledger.halts()}
     orders: dict[str, dict[str, int]] = {}
     for (name, state), count in opened.ledger.count_orders().items():
         orders.setdefault(name, {})[state.value] = count
@@ -94,7 +92,7 @@ def _describe(opened: Container) -> list[dict[str, Any]]:
             "name": name,
             "environment": account.environment.value,
             "uid": uids.get(name, ""),
-            "halt": halt_document(halts.get(account_scope(name))),
+            "halt": halt_document(opened.halts.on(name)),
             "orders": orders.get(name, {}),
         }
         for name, account in sorted(opened.settings.accounts.items())

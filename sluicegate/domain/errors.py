@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sluicegate.domain.outcomes import Refused
+
 
 class SluicegateError(Exception):
     """Base of every error that Sluicegate raises on purpose."""
@@ -70,13 +72,13 @@ class OrderRejected(SluicegateError):
 
     Attributes:
         ret_code: Bybit's code, or a transport condition such as `http_403`.
-        order_link_id: the link id of the order, empty for queries.
+        refusal: the whole answer, with the rate headers; None when there was none.
     """
 
-    def __init__(self, message: str, *, ret_code: str, order_link_id: str = "") -> None:
+    def __init__(self, message: str, *, ret_code: str, refusal: Refused | None = None) -> None:
         super().__init__(message)
         self.ret_code = ret_code
-        self.order_link_id = order_link_id
+        self.refusal = refusal
 
 
 class OutcomeUnknown(SluicegateError):

@@ -8,7 +8,7 @@ from typing import Any
 
 from sluicegate.domain.errors import OrderDenied
 from sluicegate.domain.numbers import is_multiple, plain, round_down
-from sluicegate.domain.orders import AmendRequest, Category, MarketUnit, OnStep, OrderRequest, OrderType
+from sluicegate.domain.orders import AmendRequest, Category, MarketUnit, OnStep, OrderRequest, OrderType, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,16 @@ class InstrumentRules:
         """Return the value of an order in quote coin (inverse: in USD).
 
         Args:
-            request: the order; a limit price counts before the last price.
+            request: the order; a limit price counts before the last price, except that a sell below the market
+                is worth what the market pays.
             last_price: the market's last price, quote coin per unit.
         """
         if request.is_quote_amount or self.category is Category.INVERSE:
             return request.qty
         price = _limit_price(request)
-        return request.qty * (last_price if price is None else price)
+        if price is None or (request.side is Side.SELL and price < last_price):
+            price = last_price
+        return request.qty * price
 
 
 def _limit_price(request: OrderRequest) -> Decimal | None:

@@ -105,6 +105,16 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("must lie between the years 1 and 9999, in UTC too") from None
 
 
+def _parse_flag(value: Any) -> Any:
+    """Take true and false, and their text, as CSV has it; "yes", 1 and the like are guesses."""
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise ValueError("must be true or false")
+
+
+Flag = Annotated[bool, BeforeValidator(_parse_flag)]
 Positive = Annotated[DecimalText, AfterValidator(_positive)]
 NotNegative = Annotated[DecimalText, AfterValidator(_not_negative)]
 Whole = Annotated[int, BeforeValidator(_not_float)]
@@ -132,8 +142,8 @@ class OrderRequest(BaseModel):
     qty: NotNegative
     price: Positive | None = None
     time_in_force: TimeInForce | None = None
-    reduce_only: bool | None = None
-    close_on_trigger: bool | None = None
+    reduce_only: Flag | None = None
+    close_on_trigger: Flag | None = None
     position_idx: Annotated[Whole, Field(ge=0, le=2)] | None = None
     is_leverage: Annotated[Whole, Field(ge=0, le=1)] | None = None
     market_unit: MarketUnit | None = None
@@ -153,7 +163,7 @@ class OrderRequest(BaseModel):
     tp_order_type: OrderType | None = None
     sl_order_type: OrderType | None = None
     order_iv: Positive | None = None
-    mmp: bool | None = None
+    mmp: Flag | None = None
     smp_type: str | None = Field(default=None, pattern="^(None|CancelMaker|CancelTaker|CancelBoth)$")
 
     client_order_id: ClientOrderId | None = None

@@ -18,7 +18,8 @@ class RiskLimits:
     """What one account may do. None means no limit.
 
     Attributes:
-        max_qty: largest quantity of one order, in the instrument's unit.
+        max_qty: largest quantity of one order, in the instrument's unit; an amount of quote coin counts at the
+            last price.
         max_notional: largest value of one order, in quote coin (inverse: USD).
         max_orders_per_minute: orders accepted in any 60 seconds.
         symbols: the only symbols that may be traded; empty for all.
@@ -64,10 +65,9 @@ def check(
             reason="risk_limit",
             fix=f"Wait for the first trade in {request.symbol}, or choose another symbol.",
         )
-    if limits.max_qty is not None and not request.is_quote_amount and request.qty > limits.max_qty:
-        raise _denied(
-            f"qty {plain(request.qty)} is above the limit of {plain(limits.max_qty)}", f"{where}.max_qty"
-        )
+    qty = request.qty / last_price if request.is_quote_amount else request.qty
+    if limits.max_qty is not None and qty > limits.max_qty:
+        raise _denied(f"qty {qty:f} is above the limit of {plain(limits.max_qty)}", f"{where}.max_qty")
     notional = rules.notional(request, last_price)
     if limits.max_notional is not None and notional > limits.max_notional:
         raise _denied(

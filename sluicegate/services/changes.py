@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 from ulid import ULID
 
-from sluicegate.domain import instruments
 from sluicegate.domain.errors import (
     BrokerUnavailable,
     BucketDenied,
@@ -28,6 +27,7 @@ from sluicegate.domain.outcomes import Acknowledged, Action, InDoubt, NeverSent,
 from sluicegate.domain.policy import Backoff, Rng, Situation, retry_instant
 from sluicegate.domain.records import Change, ChangeState
 from sluicegate.ports import Account, Accounts, Answer, ChangePatch, Clock, Ledger, Observer, Publisher
+from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.valve import Valve
 
@@ -48,6 +48,7 @@ class Changes:
     ledger: Ledger
     accounts: Accounts
     valve: Valve
+    gates: Gates
     halts: Halts
     publisher: Publisher
     clock: Clock
@@ -141,10 +142,9 @@ class Changes:
         if not waiting:
             return "nothing to do"
         change = self._next(waiting)
-        leased_until = change.wake_at if change.state is ChangeState.SUBMITTING else None
-        if leased_until is not None and leased_until > self.clock.now():
-            return "being sent"
         order = self.ledger.get(order_id)
+        if change.state is ChangeState.SUBMITTING and self._may_arrive(order, change):
+            return "being sent"
         if order.state in END_STATES:
             return self._settle(change, ChangeState.VOID, f"the order is {order.state}")
         if order.state in UNSENT_STATES:
@@ -153,6 +153,11 @@ class Changes:
         if order.state not in ON_EXCHANGE_STATES:
             return f"the order is {order.state}; the change follows"
         return self._try_send(order, change)
+
+    def _may_arrive(self, order: Order, change: Change) -> bool:
+        """Tell whether a request that was sent for the change, perhaps by a worker that died, may still arrive."""
+        now_ms = self.accounts.get(order.account).clock.to_exchange_ms(self.clock.now())
+        return change.horizon_ms is not None and now_ms <= change.horizon_ms
 
     def _next(self, waiting: list[Change]) -> Change:
         """Return the oldest change; a cancel makes the amends that wait before it pointless."""
@@ -166,7 +171,8 @@ class Changes:
         return in_flight[0] if in_flight else cancel
 
     def _try_send(self, order: Order, change: Change) -> str:
-        halt = self.halts.on(order.account)
+        is_cancel = change.kind is ChangeKind.CANCEL
+        halt = self.halts.silencing(order.account) if is_cancel else self.halts.on(order.account)
         if halt is not None:
             return self._postpone(change, 5.0, f"halted: {halt.code}")
         try:
@@ -188,10 +194,7 @@ class Changes:
         if change.kind is ChangeKind.CANCEL:
             return {}
         amend = parse_amend(dict(change.fields))
-        rules = account.market.rules(order.category, order.symbol)
-        if rules is None:
-            raise OrderDenied(f"{order.symbol} is not listed", reason="unknown_symbol", fix="Cancel the order.")
-        fitted = instruments.fit_amend(amend, order.request, rules)
+        fitted = self.gates.check_amend(amend, order, account)
         if amend.qty is not None and amend.qty <= order.cum_exec_qty:
             raise OrderDenied(
                 f"qty {amend.qty} is not above the {order.cum_exec_qty} already filled.",
@@ -208,7 +211,8 @@ class Changes:
             lease_until = self.clock.now() + timedelta(seconds=self.lease_s)
             # a claimant that dies may have sent it: nobody acts on it before a late copy can no longer arrive
             over_at = lease_until + timedelta(milliseconds=account.reach_ms)
-            patch: ChangePatch = {"attempts": change.attempts + 1, "wake_at": over_at}
+            horizon_ms = account.clock.to_exchange_ms(over_at)
+            patch: ChangePatch = {"attempts": change.attempts + 1, "wake_at": over_at, "horizon_ms": horizon_ms}
             claimed = self.ledger.move_change(change, ChangeState.SUBMITTING, patch, {})
             if claimed is None:
                 return "someone else was faster"

@@ -115,6 +115,9 @@ class Executor:
 
     def _send(self, order: Order, account: Account, prepared: OrderRequest) -> str:
         with self.valve.open(order.account, CREATE, order.category, max_wait_s=self.max_wait_s) as passage:
+            halt = self.halts.on(order.account)  # it may have come while the order waited for its token
+            if halt is not None:
+                return self.performer.hold(order, halt)
             claimed = self._claim(order, account, passage.waited_s)
             if claimed is None:
                 return "someone else was faster"

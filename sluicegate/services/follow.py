@@ -62,7 +62,7 @@ class Follower:
         return {"due": len(taken), "alone": alone}
 
     def _follow_account(self, name: str, orders: Sequence[Order]) -> int:
-        if self.halts.on(name) is not None:
+        if self.halts.silencing(name) is not None:
             return 0
         try:
             account = self.accounts.get(name)

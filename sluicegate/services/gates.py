@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from sluicegate.domain import instruments, risk
 from sluicegate.domain.errors import OrderDenied
-from sluicegate.domain.orders import Order, OrderRequest
+from sluicegate.domain.instruments import InstrumentRules
+from sluicegate.domain.orders import AmendRequest, Order, OrderRequest
 from sluicegate.ports import Account, Ledger
 
 MINUTE = timedelta(seconds=60)
@@ -34,6 +35,28 @@ class Gates:
             ExchangeUnavailable: rules or prices cannot be had now; fail closed, try later.
         """
         request = order.request
+        fitted = instruments.fit(request, self._rules(order, account))
+        recent = 0
+        if account.risk.max_orders_per_minute is not None:
+            recent = self.ledger.accepted_within(order.account, order.created_at, MINUTE)
+        self._check_risk(fitted, order, account, recent)
+        return fitted
+
+    def check_amend(self, amend: AmendRequest, order: Order, account: Account) -> OrderRequest:
+        """Let an amendment of a live order pass the same limits as a new order.
+
+        Returns:
+            The order as it will stand, fitted to its instrument.
+
+        Raises:
+            OrderDenied, ExchangeUnavailable: as `check`.
+        """
+        fitted = instruments.fit_amend(amend, order.request, self._rules(order, account))
+        self._check_risk(fitted, order, account, 0)
+        return fitted
+
+    def _rules(self, order: Order, account: Account) -> InstrumentRules:
+        request = order.request
         rules = account.market.rules(request.category, request.symbol)
         if rules is None:
             raise OrderDenied(
@@ -42,10 +65,9 @@ class Gates:
                 fix="Check symbol and category: BTCUSDT is linear and spot, BTCPERP is linear in USDC, BTCUSD is "
                 "inverse. The same symbol may exist in one category and not in another.",
             )
-        fitted = instruments.fit(request, rules)
-        last_price = account.market.last_price(request.category, request.symbol)
-        recent = 0
-        if account.risk.max_orders_per_minute is not None:
-            recent = self.ledger.accepted_within(order.account, order.created_at, MINUTE)
+        return rules
+
+    def _check_risk(self, fitted: OrderRequest, order: Order, account: Account, recent: int) -> None:
+        last_price = account.market.last_price(order.category, order.symbol)
+        rules = self._rules(order, account)
         risk.check(fitted, rules, account.risk, last_price=last_price, orders_last_minute=recent)
-        return fitted

@@ -37,10 +37,16 @@ class Halts:
 
     def on(self, account: str) -> Halt | None:
         """Return the halt that stops an account now, or None; the longest one if there are two."""
+        return _longest(self._standing(account))
+
+    def silencing(self, account: str) -> Halt | None:
+        """Return the halt that stops cancels and looks too: any but a person's, who stopped orders alone."""
+        return _longest([halt for halt in self._standing(account) if halt.code != BY_HAND])
+
+    def _standing(self, account: str) -> list[Halt]:
         now = self.clock.now()
         found = self.ledger.halts([account_scope(account), egress_scope(self.egress)])
-        standing = [halt for halt in found if halt.until is None or halt.until > now]
-        return min(standing, key=lambda halt: (halt.until is not None, halt.scope), default=None)
+        return [halt for halt in found if halt.until is None or halt.until > now]
 
     def halt_account(self, account: str, *, code: str, message: str, cause: str, fix: str) -> None:
         """Send nothing for an account until a person resumes it; one incident, one page."""
@@ -54,7 +60,7 @@ class Halts:
             f"halt:{halt.scope}",
             severity=Severity.CRITICAL,
             title=f"Account {account} is halted: {code}",
-            detail=f"{message}. {cause}".strip(),
+            detail=_sentences(message, cause),
             fix=f"{fix} Then run: sluicegate accounts resume {account}".strip(),
             at=now,
         )
@@ -70,7 +76,7 @@ class Halts:
             f"halt:{halt.scope}",
             severity=Severity.CRITICAL,
             title=f"Everything from IP {self.egress} stops until {until:%H:%M:%S} UTC: {code}",
-            detail=f"{message}. {cause}".strip(),
+            detail=_sentences(message, cause),
             fix=fix,
             at=now,
         )
@@ -139,3 +145,12 @@ class Halts:
         patch_due = max(now, order.due_at) if order.due_at is not None else now
         moved = self.ledger.transition(order, Event.UNPARKED, {"due_at": patch_due, "wake_at": patch_due}, {})
         return None if moved is None else True
+
+
+def _longest(halts: list[Halt]) -> Halt | None:
+    return min(halts, key=lambda halt: (halt.until is not None, halt.scope), default=None)
+
+
+def _sentences(*parts: str) -> str:
+    """Join texts, each ended by one full stop."""
+    return " ".join(f"{part.strip().rstrip('.')}." for part in parts if part.strip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -180,7 +180,7 @@ class Performer:
             cause=decision.cause,
             fix=decision.fix,
         )
-        due_at = decision.until + timedelta(seconds=self.rng() * 5)
+        due_at = self._after(decision.until, order)
         patch: Patch = {**last, "due_at": due_at, "wake_at": due_at, "horizon_ms": None}
         return self._move(order, Event.BACKED_OFF, patch, detail)
 
@@ -189,8 +189,13 @@ class Performer:
         detail = {"why": f"halted: {halt.code}", "scope": halt.scope}
         if halt.until is None:
             return self._move(order, Event.PARKED, {"wake_at": order.deadline_at}, detail)
-        due_at = halt.until + timedelta(seconds=self.rng() * 5)
+        due_at = self._after(halt.until, order)
         return self._move(order, Event.DEFERRED, {"due_at": due_at, "wake_at": due_at}, detail)
+
+    def _after(self, until: datetime, order: Order) -> datetime:
+        """Return an instant shortly after a halt; the order's deadline, at which it expires, if that is sooner."""
+        due_at = until + timedelta(seconds=self.rng() * 5)
+        return due_at if order.deadline_at is None else min(due_at, order.deadline_at)
 
     def report_configuration(self, account: str, error: ConfigurationError) -> None:
         """Open an incident about an account that this host cannot serve."""

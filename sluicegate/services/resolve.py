@@ -94,7 +94,7 @@ class Resolver:
             return "unknown order"
         if order.state is not State.IN_DOUBT and order.state not in ON_EXCHANGE_STATES:
             return f"nothing to do: {order.state}"
-        if self.halts.on(order.account) is not None:
+        if self.halts.silencing(order.account) is not None:
             return self._later(order, "the account is halted")
         try:
             return self._look(order, self.accounts.get(order.account))

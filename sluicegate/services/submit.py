@@ -69,8 +69,10 @@ class Submitter:
 
     def _submit_chunk(self, requests: Sequence[OrderRequest]) -> list[Receipt | LedgerConflict]:
         now = self.clock.now()
-        orders = [NewOrder(new_order_id(), request, now) for request in requests]
-        return self.accept(orders)
+        first = now - timedelta(microseconds=len(requests))  # an instant each: limits count who was first
+        instants = (first + timedelta(microseconds=i) for i in range(len(requests)))
+        pairs = zip(requests, instants, strict=True)
+        return self.accept([NewOrder(new_order_id(), request, at) for request, at in pairs])
 
     def accept(self, orders: Sequence[NewOrder]) -> list[Receipt | LedgerConflict]:
         """Store orders and publish those that are new and due.

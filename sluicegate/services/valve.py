@@ -115,6 +115,10 @@ class Valve:
         passage = Passage(waited_s=grant.wait_s)
         try:
             yield passage
+        except OrderRejected as e:  # a refused query; what it says of the quota counts like a command's answer
+            if e.refusal is not None:
+                passage.outcome, passage.headers = e.refusal, e.refusal.headers
+            raise
         finally:
             try:
                 trip = passage.trip(venue, ready_at_s)

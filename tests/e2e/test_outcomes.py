@@ -11,6 +11,8 @@ from celery import Celery
 
 from sluicegate.domain.lifecycle import END_STATES, State
 from sluicegate.domain.orders import Order, OrderRequest
+from sluicegate.domain.records import ChangeState
+from sluicegate.services.halts import BY_HAND
 from tests.e2e.conftest import Pages
 from tests.rig import PATIENCE_S, Rig, wait_until
 
@@ -315,6 +317,45 @@ def test_secrets_never_show(rig: Rig) -> None:
     assert "sim-key-" not in dump
 
 
+def test_change_whose_worker_dies_while_sending_is_carried_out_by_another(rig: Rig) -> None:
+    """A cancel in the hands of a killed worker is sent again once its first copy can no longer arrive."""
+    receipt = rig.gate.submit(order(account="a2"))
+    settled(rig, receipt.order_id, State.LIVE)
+    rig.fault("drop_before", path="/v5/order/cancel", args={"hang_s": 8}, count=1)
+    change = rig.gate.cancel(receipt.order_id)
+    assert change is not None
+    changes = rig.container.ledger.changes
+    wait_until(lambda: changes(change.order_id)[0].state is ChangeState.SUBMITTING, "the cancel is being sent")
+    rig.kill("c1")
+    rig.start_worker("c1", queue="cancels", wait=False)
+    settled(rig, receipt.order_id, State.CANCELLED)
+
+
+def test_cancel_passes_an_account_that_a_person_halted(rig: Rig) -> None:
+    """The stop button stops orders; what is live can still be taken off the exchange."""
+    receipt = rig.gate.submit(order(account="a3"))
+    settled(rig, receipt.order_id, State.LIVE)
+    rig.container.halts.halt_account("a3", code=BY_HAND, message="test", cause="", fix="")
+    held = rig.gate.submit(order(account="a3"))
+    settled(rig, held.order_id, State.PARKED)
+    rig.gate.cancel(receipt.order_id)
+    settled(rig, receipt.order_id, State.CANCELLED)
+    rig.container.halts.resume("a3")
+    settled(rig, held.order_id, State.LIVE)
+
+
+def test_10006_on_a_query_blocks_its_bucket(rig: Rig) -> None:
+    """The bucket is told whatever kind of request met the limit."""
+    rig.fault("ret_code", path="/v5/order/realtime", args={"ret_code": 10006, "ret_msg": ""}, count=20)
+    rig.gate.submit(order(account="a2"))
+    wait_until(
+        lambda: any(
+            "realtime" in bucket.name and bucket.blocked_for_s > 0 for bucket in rig.container.buckets.states()
+        ),
+        "the bucket is blocked",
+    )
+
+
 def test_403_stops_everything_from_this_ip(rig: Rig, pages: Pages) -> None:
     """HTTP 403: the IP falls silent for ten minutes; orders wait in the ledger; one page."""
     rig.fault("status", args={"status": 403, "when": "before"}, count=1)
@@ -324,6 +365,8 @@ def test_403_stops_everything_from_this_ip(rig: Rig, pages: Pages) -> None:
     )
     assert 590 < (deferred.due_at - rig.container.clock.now()).total_seconds() < 620
     assert State.ACCEPTED is deferred.state
+    late = rig.gate.submit(order(account="a3", deadline_s=3))
+    settled(rig, late.order_id, State.EXPIRED)
     other = rig.gate.submit(order(account="a2"))
     held = wait_until(lambda: (o := rig.gate.status(other.order_id)).version > 1 and o, "the other order is held")
     assert (held.due_at - rig.container.clock.now()).total_seconds() > 590

@@ -156,6 +156,8 @@ def test_submit_interrupted_while_waiting_prints_what_was_accepted(sluicegate: C
         stderr=subprocess.PIPE,
         text=True,
         env=sluicegate.environment,
+        # whoever runs the tests may ignore Ctrl-C, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one call, no locks
     )
     assert process.stdin is not None
     assert process.stderr is not None

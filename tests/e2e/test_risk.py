@@ -1,0 +1,57 @@
+"""Risk limits of an account hold for orders, for whole batches, and for amendments of live orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sluicegate.domain.lifecycle import State
+from sluicegate.domain.orders import OrderRequest
+from sluicegate.domain.records import ChangeState
+from tests.rig import PATIENCE_S, Rig, running, wait_until
+
+LIMITS = {
+    "ACCOUNTS__A1__RISK__MAX_QTY": "0.02",
+    "ACCOUNTS__A1__RISK__MAX_NOTIONAL": "700",
+    "ACCOUNTS__A1__RISK__PRICE_COLLAR": "0.05",
+    "ACCOUNTS__A2__RISK__MAX_ORDERS_PER_MINUTE": "10",
+}
+
+
+def order(name: str, **fields: Any) -> OrderRequest:
+    """Return a small order that rests, changed by `fields`."""
+    given = {"account": "a1", "category": "linear", "symbol": "BTCUSDT", "side": "Buy", "order_type": "Limit"}
+    given |= {"qty": "0.01", "price": "59000", "client_order_id": name}
+    return OrderRequest.model_validate({**given, **fields})
+
+
+def refused(rig: Rig, order_id: str, **fields: str) -> None:
+    """Ask for an amendment and wait until it is refused for a risk limit."""
+    change = rig.gate.amend(order_id, **fields)
+    assert change is not None
+
+    def answer() -> Any:
+        last = rig.container.ledger.changes(change.order_id)[-1]
+        return last if last.state is ChangeState.REFUSED else None
+
+    assert "risk_limit" == wait_until(answer, "the amendment is refused").last_code
+
+
+def test_risk_limits_hold_for_orders_batches_and_amendments(tmp_path: Path) -> None:
+    """No way around a limit: not by amending, not by selling below the market, not by a batch."""
+    with running(tmp_path, workers=1, settings=LIMITS) as rig:
+        live = rig.gate.submit(order("live"))
+        rig.gate.wait(live.order_id, timeout_s=PATIENCE_S, until=[State.LIVE])
+        refused(rig, live.order_id, qty="5")
+        refused(rig, live.order_id, price="31000")
+        below = rig.gate.submit(order("below", side="Sell", qty="0.012", price="57500"))
+        rig.gate.wait(below.order_id, timeout_s=PATIENCE_S, until=[State.DEAD])
+        [shown] = rig.truth("orders?uid=1001")["list"]
+        assert ("0.01", "59000") == (shown["qty"], shown["price"])
+
+        many = rig.gate.submit_many([order(f"many-{i}", account="a2") for i in range(11)])
+        states = [
+            rig.gate.wait(receipt.order_id, timeout_s=PATIENCE_S, until=[State.LIVE, State.DEAD]).state
+            for receipt in many
+        ]
+        assert [State.LIVE] * 10 + [State.DEAD] == states
