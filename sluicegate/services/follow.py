@@ -21,7 +21,7 @@ from sluicegate.domain.orders import Category, Order
 from sluicegate.domain.records import Sighting
 from sluicegate.ports import Account, Accounts, Clock, Ledger
 from sluicegate.services.halts import Halts
-from sluicegate.services.resolve import REALTIME, Resolver, is_news
+from sluicegate.services.resolve import REALTIME, Resolver, is_as_asked, is_news
 from sluicegate.services.valve import Valve
 
 log = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ class Follower:
         quiet: dict[int, list[Order]] = defaultdict(list)
         for order in orders:
             sighting = seen[order.link_id]
-            if is_news(order, sighting):
+            if is_news(order, sighting) or not is_as_asked(order, sighting):
                 self.resolver.record(order, account, sighting)
             else:
                 # whole seconds: orders that are looked at together stay together

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 
@@ -17,9 +18,9 @@ from sluicegate.domain.errors import (
     OrderRejected,
 )
 from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, TABLE, Event, State
-from sluicegate.domain.orders import Execution, Order, OrderId
+from sluicegate.domain.orders import ChangeKind, Execution, Order, OrderId
 from sluicegate.domain.policy import Backoff, Bury
-from sluicegate.domain.records import EVENT_OF_STATUS, Severity, Sighting
+from sluicegate.domain.records import EVENT_OF_STATUS, ChangeState, Severity, Sighting
 from sluicegate.ports import Account, Accounts, Clock, CodeBook, Ledger, Lookup, Observer, Patch
 from sluicegate.services.halts import Halts
 from sluicegate.services.perform import Performer
@@ -58,6 +59,12 @@ def is_news(order: Order, seen: Sighting) -> bool:
         or seen.cum_exec_qty != order.cum_exec_qty
         or not order.exchange_order_id
     )
+
+
+def is_as_asked(order: Order, seen: Sighting) -> bool:
+    """Tell whether the exchange shows the quantity and the price that the ledger knows."""
+    request = order.request
+    return seen.qty == request.qty and seen.price in (None, request.price)
 
 
 @dataclass(frozen=True)
@@ -172,10 +179,12 @@ class Resolver:
             self._add_fills(order, account)
         if (order.state, event) not in TABLE:  # a late answer about the past
             return self._later(order, f"older than what is known: {seen.status}")
-        if not is_news(order, seen):
+        amended = {} if is_as_asked(order, seen) else self._amended(order, seen)
+        if not is_news(order, seen) and not amended:
             return self._later(order, seen.status)
         now = self.clock.now()
         patch: Patch = {
+            "request": order.request.model_copy(update=amended),
             "exchange_order_id": seen.exchange_order_id,
             "cum_exec_qty": max(seen.cum_exec_qty, order.cum_exec_qty),
             "avg_price": seen.avg_price,
@@ -185,7 +194,24 @@ class Resolver:
             "wake_at": now + timedelta(seconds=self.looks.least_s),
             "last_message": "" if seen.reject_reason == "EC_NoError" else seen.reject_reason,
         }
-        return self._move(order, event, patch, dict(seen.raw))
+        detail = {name: format(value, "f") for name, value in amended.items()}
+        return self._move(order, event, patch, {**seen.raw, **detail})
+
+    def _amended(self, order: Order, seen: Sighting) -> dict[str, Decimal]:
+        """Return the values that an amendment of ours has changed, though its answer never came."""
+        unsure = [
+            change
+            for change in self.ledger.changes(order.order_id)
+            if change.kind is ChangeKind.AMEND and change.attempts and change.state is not ChangeState.DONE
+        ]
+        shown = {"qty": seen.qty, "price": seen.price}
+        return {
+            name: value
+            for name, value in shown.items()
+            if value is not None
+            and value != getattr(order.request, name)
+            and any(name in change.fields for change in unsure)
+        }
 
     def _add_fills(self, order: Order, account: Account) -> None:
         with self.valve.open(order.account, EXECUTIONS, order.category, max_wait_s=1.0) as passage:

@@ -1,0 +1,181 @@
+"""A world: the real services over a ledger and a venue in memory; every call of a port is a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluicegate.bybit.codebook import BybitCodeBook
+from sluicegate.bybit.retcodes import RetCodeTable
+from sluicegate.domain.orders import Category, OrderId
+from sluicegate.domain.policy import Backoff
+from sluicegate.domain.risk import RiskLimits
+from sluicegate.ports import Account, BucketSpec
+from sluicegate.ratelimit.memory import MemoryBuckets
+from sluicegate.services.changes import Changes
+from sluicegate.services.execute import Executor
+from sluicegate.services.follow import Follower
+from sluicegate.services.gates import Gates
+from sluicegate.services.halts import Halts
+from sluicegate.services.perform import Performer
+from sluicegate.services.release import Releaser
+from sluicegate.services.resolve import Resolver
+from sluicegate.services.submit import Submitter
+from sluicegate.services.valve import Valve
+from tests.unit.services.interleaving import FakeClock, Interleaved
+from tests.unit.services.memory_ledger import MemoryLedger
+from tests.unit.services.venue import MARGIN_MS, RECV_WINDOW_MS, Venue
+
+LEASE_S = 8.0
+REPUBLISH_S = 4.0
+CODES = BybitCodeBook(RetCodeTable.load())
+
+
+class Nobody:
+    """An observer that looks away."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **options: None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One hint in the broker."""
+
+    task: str
+    order_id: OrderId
+
+
+class Broker:
+    """Messages that wait; the test loses, doubles and reorders them."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Message] = []
+
+    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
+        """Say that orders are due."""
+        self.waiting += [Message("execute", order_id) for order_id in described]
+
+    def publish_change(self, order_id: OrderId, described: str) -> None:
+        """Say that an order has a change."""
+        self.waiting.append(Message("change", order_id))
+
+    def publish_look(self, order_id: OrderId, described: str) -> None:
+        """Say that an order is to be looked at."""
+        self.waiting.append(Message("look", order_id))
+
+    def backlog(self) -> int:
+        """Return how many wait."""
+        return len(self.waiting)
+
+
+class OneAccount:
+    """The accounts, and their quotas: there is one, and the bucket of its orders is small."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self._account = Account(
+            name="main",
+            environment="simulator",
+            exchange=venue,
+            market=venue,
+            clock=venue,
+            risk=RiskLimits(),
+            reach_ms=RECV_WINDOW_MS + MARGIN_MS,
+        )
+
+    def get(self, name: str) -> Account:
+        """Return it."""
+        return self._account
+
+    def names(self) -> list[str]:
+        """Return its name."""
+        return ["main"]
+
+    def resync_clock(self, name: str) -> float:
+        """Measure the venue's clock."""
+        self._venue.known_offset_ms = self._venue.offset_ms
+        return self._venue.offset_s
+
+    def specs(
+        self, account: str, uid: str, path: str, category: Category | None, *, orders: int
+    ) -> list[BucketSpec]:
+        """Return the bucket of an endpoint."""
+        return [BucketSpec(path, 2 if path.endswith("create") else 20)]
+
+    def egress(self) -> BucketSpec:
+        """Return the bucket of the IP."""
+        return BucketSpec("egress", 600, 5)
+
+
+@dataclass
+class World:
+    """Everything, built anew for each example."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    broker: Broker = field(default_factory=Broker)
+
+    def __post_init__(self) -> None:
+        self.venue = Venue(self.clock)
+        self.store = MemoryLedger(self.clock)
+        accounts = OneAccount(self.venue)
+        ledger: Any = Interleaved("ledger", self.store)
+        publisher: Any = Interleaved("publisher", self.broker)
+        buckets: Any = Interleaved("buckets", MemoryBuckets(self.clock, starts_full=True))
+        backoff = Backoff(base_s=0.5, cap_s=2.0, max_attempts=4)
+        observer: Any = Nobody()
+        clock = self.clock
+
+        def rng() -> float:
+            return 0.5
+
+        valve = Valve(buckets, accounts, accounts, ledger, clock, observer, lease_s=LEASE_S + 9)
+        valve.uid("main")  # asked under a lock of threads, where no actor may stop
+        self.halts = Halts(ledger, buckets, accounts, CODES, clock, egress="default")
+        performer = Performer(ledger, accounts, self.halts, clock, observer, backoff, rng)
+        self.executor = Executor(
+            ledger,
+            accounts,
+            valve,
+            Gates(ledger),
+            self.halts,
+            performer,
+            clock,
+            observer,
+            max_wait_s=0.5,
+            lease_s=LEASE_S,
+            rng=rng,
+        )
+        self.resolver = Resolver(ledger, accounts, valve, self.halts, performer, CODES, clock, observer, backoff)
+        self.follower = Follower(ledger, accounts, valve, self.halts, self.resolver, clock)
+        self.changes = Changes(
+            ledger,
+            accounts,
+            valve,
+            Gates(ledger),
+            self.halts,
+            publisher,
+            clock,
+            observer,
+            backoff,
+            max_wait_s=0.5,
+            lease_s=LEASE_S,
+            rng=rng,
+        )
+        self.submitter = Submitter(
+            ledger, publisher, clock, observer, known_accounts=frozenset({"main"}), republish_s=REPUBLISH_S
+        )
+        self.releaser = Releaser(
+            ledger, publisher, self.halts, performer, clock, observer, republish_s=REPUBLISH_S
+        )
+
+    def perform(self, message: Message) -> str:
+        """Do what a message asks for, as a worker does."""
+        act = {"execute": self.executor.execute, "change": self.changes.carry_out, "look": self.resolver.look}
+        return act[message.task](message.order_id)
+
+    def tick(self) -> None:
+        """Do what a scheduler does."""
+        self.releaser.release()
+        self.follower.follow()
