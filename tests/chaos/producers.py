@@ -1,0 +1,194 @@
+"""Producers: threads that submit, amend and cancel all the time, and remember what they were told."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sluicegate import Sluicegate
+from sluicegate.domain.errors import LedgerUnavailable, OrderNotFound, TooLate
+from sluicegate.domain.orders import OrderId, OrderRequest, Receipt, parse_order
+from sluicegate.domain.records import Change
+from tests.chaos.evidence import Promises
+
+MARKETS = {
+    ("linear", "BTCUSDT"): ("0.01", 60000, "0.1"),
+    ("linear", "ETHUSDT"): ("0.1", 3000, "0.01"),
+    ("spot", "BTCUSDT"): ("0.001", 60000, "0.1"),
+}
+"""Quantity, opening price, tick."""
+
+
+@dataclass
+class Producer:
+    """One producer.
+
+    Args:
+        number: makes its client order ids unique.
+        gate: the library.
+        rng: what it does next.
+        stopped: set to end it.
+        pace_s: mean time between two requests.
+    """
+
+    number: int
+    gate: Sluicegate
+    rng: random.Random
+    stopped: threading.Event
+    pace_s: float
+    receipts: list[Receipt] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    cancelled: list[OrderId] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    outages: int = 0
+    _count: int = 0
+
+    def run(self) -> None:
+        """Go on until stopped."""
+        while not self.stopped.wait(self.rng.uniform(0.2, 1.8) * self.pace_s):
+            [act] = self.rng.choices([self._submit, self._cancel, self._amend], [65, 20, 15])
+            act()
+
+    def _submit(self) -> None:
+        request = self._draw_order()
+        while True:
+            try:
+                self.receipts.append(self.gate.submit(request))
+            except LedgerUnavailable:
+                self.outages += 1
+                if not self.stopped.wait(0.3):  # the same order again, under the same client_order_id
+                    continue
+            else:
+                if self.rng.random() < 0.05:
+                    self._submit_again(request)
+            return
+
+    def _submit_again(self, request: OrderRequest) -> None:
+        try:
+            self.receipts.append(self.gate.submit(request))
+        except LedgerUnavailable:
+            self.outages += 1
+
+    def _cancel(self) -> None:
+        def cancel(order_id: OrderId) -> Change | None:
+            change = self.gate.cancel(order_id)
+            if change is None:
+                self.cancelled.append(order_id)
+            return change
+
+        self._change(cancel)
+
+    def _amend(self) -> None:
+        def amend(order_id: OrderId) -> Change | None:
+            request = self.gate.status(order_id).request
+            _qty, price, _tick = MARKETS[(request.category.value, request.symbol)]
+            if request.price is None or self.rng.random() < 0.3:
+                return self.gate.amend(order_id, qty=format(request.qty * self.rng.choice((2, 3)), "f"))
+            return self.gate.amend(order_id, price=str(self._price(price, request.side.value, 0.02)))
+
+        self._change(amend)
+
+    def _change(self, ask: Callable[[OrderId], Change | None]) -> None:
+        if not self.receipts:
+            return
+        # mostly young orders: those are still on their way
+        young = max(0, len(self.receipts) - 12) if self.rng.random() < 0.7 else 0
+        order_id = self.receipts[self.rng.randrange(young, len(self.receipts))].order_id
+        try:
+            change = ask(order_id)
+        except LedgerUnavailable:
+            self.outages += 1
+        except TooLate:
+            return
+        except OrderNotFound:
+            self.lost.append(order_id)
+        else:
+            if change is not None:
+                self.changes.append(change.change_id)
+
+    def _draw_order(self) -> OrderRequest:
+        self._count += 1
+        rng = self.rng
+        category, symbol = rng.choice(list(MARKETS))
+        qty, price, _tick = MARKETS[(category, symbol)]
+        side = rng.choice(("Buy", "Sell"))
+        content = {
+            "account": rng.choice(("a1", "a2", "a3")),
+            "category": category,
+            "symbol": symbol,
+            "side": side,
+            "order_type": "Limit",
+            "qty": qty,
+            "price": str(self._price(price, side, 0.02)),
+            "client_order_id": f"chaos-{self.number}-{self._count}",
+        }
+        what = rng.random()
+        if what < 0.08:
+            content |= {"order_type": "Market", "market_unit": "baseCoin"} if category == "spot" else {}
+            content["order_type"] = "Market"
+            del content["price"]
+        elif what < 0.12:
+            content["qty"] = "0.0000001"  # off the step: a dead letter
+        elif what < 0.25:
+            content["deadline_s"] = rng.randint(1, 20)  # type: ignore[assignment]
+        elif what < 0.30:
+            content["priority"] = rng.randint(1, 9)  # type: ignore[assignment]
+        return parse_order(content)
+
+    def _price(self, middle: int, side: str, width: float) -> int:
+        """Draw a price that mostly rests and sometimes crosses; whole numbers are on every tick."""
+        away = self.rng.uniform(-0.003, width)
+        return round(middle * (1 - away if side == "Buy" else 1 + away))
+
+
+class Producers:
+    """Several producers and what they were told.
+
+    Args:
+        gate: the library.
+        seed: of what they do.
+        count: how many.
+        rate: requests a second, all together.
+    """
+
+    def __init__(self, gate: Sluicegate, *, seed: int, count: int, rate: float) -> None:
+        self._stopped = threading.Event()
+        self.members = [
+            Producer(number, gate, random.Random(f"{seed}-{number}"), self._stopped, count / rate)
+            for number in range(count)
+        ]
+        self._threads = [
+            threading.Thread(target=member.run, name=f"producer-{member.number}") for member in self.members
+        ]
+
+    def start(self) -> None:
+        """Let them begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let them finish what they are at."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(120)
+            assert not thread.is_alive(), f"{thread.name} hangs"
+
+    def promises(self) -> Promises:
+        """Return what they were told."""
+        return Promises(
+            receipts=[receipt for member in self.members for receipt in member.receipts],
+            changes=[change_id for member in self.members for change_id in member.changes],
+            cancelled=[order_id for member in self.members for order_id in member.cancelled],
+        )
+
+    @property
+    def lost(self) -> list[str]:
+        """Return the orders that the ledger once denied knowing."""
+        return [order_id for member in self.members for order_id in member.lost]
+
+    @property
+    def outages(self) -> int:
+        """Return how often the ledger was unavailable."""
+        return sum(member.outages for member in self.members)

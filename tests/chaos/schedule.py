@@ -1,0 +1,122 @@
+"""A schedule of faults, drawn from a seed: the same seed gives the same schedule."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WRITES = "/v5/order/*"
+"""Create, amend, cancel, and the two queries that resolve: a fault there meets both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way to break the stack.
+
+    Attributes:
+        name: a method of `tests.chaos.breaker.Breaker`.
+        weight: how often it is drawn.
+        shortest_s: a fault lasts at least so long.
+        longest_s: and at most so long.
+        needs_server: only for a ledger that is reached through the network.
+    """
+
+    name: str
+    weight: int
+    shortest_s: float
+    longest_s: float
+    needs_server: bool = False
+
+
+KINDS = (
+    Kind("kill_worker", 4, 0.2, 3),
+    Kind("kill_cancels", 2, 0.2, 3),
+    Kind("kill_scheduler", 3, 0.2, 3),
+    Kind("stop_worker", 4, 0.5, 9),  # beyond the lease, too
+    Kind("stop_scheduler", 2, 0.5, 8),
+    Kind("flush_broker", 3, 0, 0),
+    Kind("restart_broker", 2, 0.2, 4),
+    Kind("slow_ledger", 2, 0.5, 3),
+    Kind("ledger_reset", 3, 0, 0, needs_server=True),
+    Kind("ledger_delay", 2, 1, 4, needs_server=True),
+    Kind("ledger_away", 2, 0.5, 4, needs_server=True),
+    Kind("exchange_reset", 4, 0, 0),
+    Kind("exchange_delay", 3, 1, 5),
+    Kind("exchange_hold_up", 3, 0.5, 6),
+    Kind("exchange_hold_down", 3, 0.5, 6),
+    Kind("exchange_away", 2, 0.5, 4),
+    Kind("shift_clock", 3, 2, 8),
+    Kind("fault_burst", 4, 1, 4),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a schedule.
+
+    Attributes:
+        at_s: when it begins, since the start.
+        lasts_s: how long until it is healed.
+        draw: a number in [0, 1) that picks the victim or the strength.
+    """
+
+    at_s: float
+    kind: str
+    lasts_s: float
+    draw: float
+
+    def __str__(self) -> str:
+        return f"{self.at_s:6.1f} s {self.kind} for {self.lasts_s:.1f} s ({self.draw:.2f})"
+
+
+def draw_schedule(seed: int, *, duration_s: float, every_s: float, has_server: bool) -> list[Fault]:
+    """Draw a schedule.
+
+    Args:
+        seed: replays it.
+        duration_s: all faults begin before.
+        every_s: mean time between two faults; they may overlap.
+        has_server: the ledger is reached through the network.
+    """
+    rng = random.Random(seed)
+    kinds = [kind for kind in KINDS if has_server or not kind.needs_server]
+    weights = [kind.weight for kind in kinds]
+    faults: list[Fault] = []
+    at_s = rng.uniform(0.5, 1.5) * every_s
+    while at_s < duration_s:
+        [kind] = rng.choices(kinds, weights)
+        faults.append(Fault(at_s, kind.name, rng.uniform(kind.shortest_s, kind.longest_s), rng.random()))
+        at_s += rng.uniform(0.3, 1.7) * every_s
+    return faults
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeFault:
+    """One HTTP fault of the simulator, as `/simulator/faults` takes it."""
+
+    fault: str
+    args: dict[str, Any]
+
+
+def exchange_faults() -> Sequence[ExchangeFault]:
+    """Return every HTTP fault of the simulator that keeps Bybit's word.
+
+    10006 and 10002 come before only: they say that nothing was executed, and Sluicegate rests on that.
+    """
+    both = ("before", "after")
+    return (
+        ExchangeFault("drop_before", {}),
+        ExchangeFault("drop_after", {}),
+        ExchangeFault("drop_after", {"hang_s": 3}),
+        *(ExchangeFault("reset", {"when": when}) for when in both),
+        *(ExchangeFault("status", {"status": status, "when": when}) for status in (502, 503) for when in both),
+        *(ExchangeFault("ret_code", {"ret_code": code, "when": when}) for code in (10000, 10016) for when in both),
+        *(ExchangeFault("ret_code", {"ret_code": code, "when": "before"}) for code in (10002, 10006)),
+        *(ExchangeFault("bad_json", {"when": when}) for when in both),
+        ExchangeFault("delay", {"seconds": 2.5}),
+        ExchangeFault("slow_visibility", {"seconds": 1}),
+        ExchangeFault("no_limit_headers", {}),
+        ExchangeFault("reset_in_past", {}),
+    )
