@@ -13,9 +13,9 @@ readings are taken on the clock of the buckets, whoever sends, from whatever hos
 a second host with a shorter way to the exchange lowers with its first answers.
 
 The floor is believed after `CONFIRMATIONS` answers in a row that did not undercut it by more than the margin, and
-from then on until one undercuts it by more than `STEP_US`: a clock that was set back, or a much shorter way. While it
-is not, the safe rule holds: one window after the answer; no token ever returns later than by that rule. A floor of n
-answers still lies above the fastest way to come, by about (spread / n); `DOUBT` times that is added to each return.
+from then on until one undercuts it by more than `STEP_US`: a clock that was set back, or a much shorter way. While
+it is not, the safe rule holds: one window after the answer; no token returns later than by that rule. A floor of n
+answers lies above the fastest way to come, by about (spread / n); `DOUBT` times that is added to each return.
 
 What must hold, so that no rolling window at the exchange ever holds more than the limit:
 

@@ -1,0 +1,44 @@
+"""`python -m benchmarks [--full] [--only NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from benchmarks import acquire, pipeline, release, share
+from benchmarks.figures import Figure, keep, show
+
+BENCHMARKS: dict[str, Callable[[bool], list[Figure]]] = {
+    "acquire": acquire.measure,
+    "release": release.measure,
+    "pipeline": pipeline.measure,
+    "share": share.measure,
+}
+
+
+def main() -> int:
+    """Run the benchmarks; their figures go to the terminal and to `benchmarks/results/latest.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--full", action="store_true", help="more cases and longer runs")
+    parser.add_argument("--only", choices=sorted(BENCHMARKS), help="one benchmark")
+    options = parser.parse_args()
+    said = Console(stderr=True)
+    figures: list[Figure] = []
+    for name, measure in BENCHMARKS.items():
+        if options.only in {None, name}:
+            said.print(f"[bold]{name}[/] ...")
+            started = time.monotonic()
+            found = measure(options.full)
+            said.print(f"{name}: {time.monotonic() - started:.0f} s")
+            keep(found)
+            figures += found
+    show(figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Time of one `acquire` against `PING`: on the same connection, alone, and with sixteen clients at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.figures import Figure, compare
+from benchmarks.servers import connect, valkey
+from sluicegate.ports import BucketSpec
+from sluicegate.ratelimit.bucket import PREFIX, RedisBuckets
+
+CLIENTS = 16
+SPECS = [
+    BucketSpec("simulator:1001:/v5/order/create:linear_inverse", 100_000),
+    BucketSpec("egress:default", 100_000, 5.0),
+]
+"""What an order asks for, with limits that are never reached."""
+
+Timed = dict[str, float]
+
+
+def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
+    """Measure medians; the two commands take turns, so both meet the same load."""
+    rounds = 10 if full else 5
+    figures = []
+    with valkey() as url:
+        for clients in (1, CLIENTS):
+            runs = [_run(url, clients) for _ in range(rounds)]
+            figures.append(
+                compare(
+                    f"acquire of two buckets, {clients} client{'s' * (clients > 1)}, p50",
+                    "us",
+                    [run["acquire"] for run in runs],
+                    "PING",
+                    [run["PING"] for run in runs],
+                    digits=1,
+                )
+            )
+    return figures
+
+
+def _run(url: str, clients: int) -> Timed:
+    """Return the medians over all clients, in microseconds; each client is a process."""
+    with connect(url) as admin:
+        admin.flushall()
+        admin.set(f"{PREFIX}:epoch", 1)
+        admin.script_load(RedisBuckets(admin)._acquire.script)  # noqa: SLF001 - or all would wait one window
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(clients)
+    results: Any = context.Queue()
+    crew = [context.Process(target=_client, args=(url, 4000 // clients, ready, results)) for _ in range(clients)]
+    for member in crew:
+        member.start()
+    timed = [results.get(timeout=120) for _ in crew]
+    for member in crew:
+        member.join()
+    return {name: statistics.median(run[name] for run in timed) for name in ("acquire", "PING")}
+
+
+def _client(url: str, count: int, ready: Any, results: Any) -> None:
+    client = connect(url)
+    buckets = RedisBuckets(client)
+    commands: dict[str, Callable[[], Any]] = {
+        "PING": client.ping,
+        "acquire": lambda: buckets.acquire(SPECS, max_wait_s=0.5, lease_s=24),
+    }
+    for command in commands.values():
+        for _ in range(20):
+            command()
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    ready.wait(60)
+    for _ in range(count):
+        for name, command in commands.items():
+            started = time.perf_counter()
+            command()
+            times[name].append(time.perf_counter() - started)
+    results.put({name: statistics.median(values) * 1_000_000 for name, values in times.items()})

@@ -1,0 +1,122 @@
+"""What a round of the scheduler costs while many orders wait in the ledger (SQLite), twenty of them due.
+
+The peer of a backlog is the smallest one: a ratio of 1 means that the cost does not depend on who else waits.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import text
+
+from benchmarks.figures import Figure, compare
+from benchmarks.servers import valkey
+from sluicegate.bootstrap import Container
+from sluicegate.config import Settings
+from sluicegate.domain.orders import NewOrder, OrderId, OrderRequest
+from sluicegate.services.submit import new_order_id
+
+DUE = 20
+ROUNDS = 60
+BLOCK = 500
+COPIED = {"order_id": "o.order_id || '-' || :copy", "link_id": "o.link_id || '-' || :copy"}
+COPIED["client_order_id"] = "o.client_order_id || '-' || :copy"
+"""What must differ between an order and its copies."""
+
+
+class Silence:
+    """A broker with room that takes every message."""
+
+    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
+        """Take them."""
+
+    def publish_change(self, order_id: OrderId, described: str) -> None:
+        """Take it."""
+
+    def publish_look(self, order_id: OrderId, described: str) -> None:
+        """Take it."""
+
+    def backlog(self) -> int:
+        """Return that nothing waits."""
+        return 0
+
+
+def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
+    """Measure rounds with growing backlogs; the backlogs take turns, so all meet the same load."""
+    sizes = (1000, 100_000, 1_000_000) if full else (1000, 100_000)
+    runs: dict[int, list[float]] = {size: [] for size in sizes}
+    with ExitStack() as stack:
+        url = stack.enter_context(valkey())
+        ledgers = {size: stack.enter_context(_ledger(url, size)) for size in sizes}
+        for _round in range(ROUNDS):
+            for size, container in ledgers.items():
+                runs[size].append(_release(container))
+    return [
+        compare(
+            f"release of {DUE} due among {size:,} waiting", "ms", runs[size], f"among {sizes[0]:,}", runs[sizes[0]]
+        )
+        for size in sizes[1:]
+    ]
+
+
+@contextmanager
+def _ledger(broker_url: str, size: int) -> Iterator[Container]:
+    """Run a ledger in which so many orders wait."""
+    with tempfile.TemporaryDirectory() as home:
+        container = Container(Settings(home=Path(home), broker_url=broker_url), "scheduler")  # type: ignore[arg-type]
+        try:
+            _fill(container, size)
+            yield container
+        finally:
+            container.close()
+
+
+def _release(container: Container) -> float:
+    """Let orders be due, and return how long a round takes, ms."""
+    _make_due(container)
+    releaser = replace(container.releaser, publisher=Silence())
+    started = time.perf_counter()
+    done = releaser.release()
+    took_ms = (time.perf_counter() - started) * 1000
+    assert done["published"] == DUE, done
+    return took_ms
+
+
+def _fill(container: Container, size: int) -> None:
+    """Let so many orders wait for tomorrow: a block through the ledger's own door, the rest copied by SQL."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    now = datetime.now(UTC)
+    request = OrderRequest(
+        account="main",
+        category="linear",
+        symbol="BTCUSDT",
+        side="Buy",
+        order_type="Limit",
+        qty="0.01",
+        price="60000",
+        due_at=tomorrow,
+    )
+    block = min(BLOCK, size)
+    container.ledger.accept([NewOrder(new_order_id(), request, now) for _ in range(block)], wake_at=tomorrow)
+    with container.engine.begin() as connection:
+        columns = [row[1] for row in connection.execute(text("PRAGMA table_info(orders)"))]
+        taken = ", ".join(COPIED.get(column, f"o.{column}") for column in columns)
+        copy = text(f"INSERT INTO orders ({', '.join(columns)}) SELECT {taken} FROM orders o LIMIT {block}")
+        for number in range(1, size // block):
+            connection.execute(copy, {"copy": number})
+
+
+def _make_due(container: Container) -> None:
+    """Let the first orders be due again."""
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    with container.engine.begin() as connection:
+        found = connection.execute(text(f"SELECT order_id FROM orders ORDER BY rowid LIMIT {DUE}")).scalars()
+        due = list(found)
+    for order_id in due:
+        container.ledger.wake(OrderId(order_id), past)

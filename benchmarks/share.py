@@ -1,0 +1,135 @@
+"""Share of the quota that is used, and refusals (10006), by contenders with an endless backlog.
+
+All contenders of a case run at the same time, each with a UID of its own, on the same servers and network. The
+share is counted over whole windows: the time that `k * limit` accepted orders took, by the exchange's clock,
+against the `k` seconds that they need at least; so it does not matter that orders come in bursts. Orders accepted
+during the warm-up are left out; refusals count from the first order on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS, Contender, Field
+from benchmarks.figures import Figure, compare
+from benchmarks.servers import Simulator, simulator, valkey
+
+THREADS = 16
+"""Requests of one contender that may be under way at once, over all its processes."""
+WARM_UP_S = 12.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network and one number of processes."""
+
+    delay_ms: float
+    jitter_ms: float
+    processes: int
+    limit: int
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """Return the case in words."""
+        many = "es" * (self.processes > 1)
+        return f"{self.limit}/s, {self.delay_ms:g}+{self.jitter_ms:g} ms one way, {self.processes} process{many}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a contender came to in a case."""
+
+    share: float
+    refusals: int
+
+
+def cases(*, full: bool) -> list[Case]:
+    """Return the cases to run."""
+    if not full:
+        return [Case(delay, jitter, n, 10, 20.0) for delay, jitter in ((5, 3), (20, 5), (100, 20)) for n in (1, 4)]
+    return [
+        Case(delay, jitter, processes, limit, 30.0)
+        for delay in (5, 20, 100)
+        for jitter in (3, 5, 20)
+        for processes in (1, 4, 16)
+        for limit in (10, 20, 50)
+    ]
+
+
+def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
+    """Measure every case."""
+    figures = []
+    for case in cases(full=full):
+        results = _run(case)
+        ours = results.pop("Sluicegate")
+        for peer, theirs in results.items():
+            figures.append(compare(f"share used: {case.name}", "share", [ours.share], peer, [theirs.share]))
+            figures.append(compare(f"10006: {case.name}", "refusals", [ours.refusals], peer, [theirs.refusals]))
+    return figures
+
+
+def _run(case: Case) -> dict[str, Result]:
+    with valkey() as url, simulator() as exchange:
+        uids = dict(zip(CONTENDERS, range(1001, 1011), strict=False))
+        for uid in uids.values():
+            exchange.control("limits", uid=uid, endpoint="/v5/order/create", category="linear", limit=case.limit)
+        exchange.control("network", delay_ms=case.delay_ms, jitter_ms=case.jitter_ms, seed=7)
+        accepted = _race(case, Field(url, exchange.url, case.limit), uids)
+        return {name: _result(case, exchange, uid, accepted[uid]) for name, uid in uids.items()}
+
+
+def _race(case: Case, field: Field, uids: dict[str, int]) -> dict[int, list[int]]:
+    """Let all contenders send, each from so many processes; returns when their orders were accepted, by UID."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(case.processes * len(uids))
+    results: Any = context.Queue()
+    threads = max(1, THREADS // case.processes)
+    crew = [
+        context.Process(target=_work, args=(name, uid, field, threads, case.seconds, start, results), daemon=True)
+        for name, uid in uids.items()
+        for _ in range(case.processes)
+    ]
+    for member in crew:
+        member.start()
+    accepted: dict[int, list[int]] = {uid: [] for uid in uids.values()}
+    for _ in crew:
+        uid, instants = results.get(timeout=240)
+        accepted[uid] += instants
+    for member in crew:
+        member.join(30)
+    return accepted
+
+
+def _work(name: str, uid: int, field: Field, threads: int, seconds: float, start: Any, results: Any) -> None:
+    crew: list[Contender] = [CONTENDERS[name](field, uid) for _ in range(threads)]
+    accepted: list[int] = []
+    start.wait(120)
+    from_ms = (time.time() + WARM_UP_S) * 1000
+    until = time.monotonic() + WARM_UP_S + seconds
+
+    def run(contender: Contender) -> None:
+        while time.monotonic() < until:
+            told = contender.send()
+            if told is not None and told >= from_ms:
+                accepted.append(told)
+
+    members = [threading.Thread(target=run, args=(contender,), daemon=True) for contender in crew]
+    for member in members:
+        member.start()
+    for member in members:
+        member.join(WARM_UP_S + seconds + 30)
+    results.put((uid, accepted))
+
+
+def _result(case: Case, exchange: Simulator, uid: int, accepted: list[int]) -> Result:
+    instants = sorted(accepted)
+    windows = (len(instants) - 1) // case.limit
+    if windows < 1:
+        return Result(0.0, exchange.refusals(uid))
+    took_s = (instants[windows * case.limit] - instants[0]) / 1000
+    return Result(windows / took_s, exchange.refusals(uid))
