@@ -52,6 +52,7 @@ OPEN_STATES = frozenset(
 END_STATES = frozenset(State) - OPEN_STATES
 UNSENT_STATES = frozenset({State.ACCEPTED, State.PARKED})
 ON_EXCHANGE_STATES = frozenset({State.LIVE, State.PARTIALLY_FILLED})
+ENDED_ON_EXCHANGE = frozenset({State.FILLED, State.CANCELLED, State.REJECTED})
 
 _S, _E = State, Event
 
@@ -100,13 +101,11 @@ _EVIDENCE = {
     _E.SEEN_CANCELLED: _S.CANCELLED,
     _E.SEEN_REJECTED: _S.REJECTED,
 }
-_ENDS_ON_EXCHANGE = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED})
-
 # Evidence from the exchange moves an order from anywhere: it is the truth. Exceptions: what is over on the
 # exchange does not open again (that is a late answer about the past), and fills are never undone.
 for _state in State:
     for _event, _target in _EVIDENCE.items():
-        if _state in _ENDS_ON_EXCHANGE and _target not in _ENDS_ON_EXCHANGE:
+        if _state in ENDED_ON_EXCHANGE and _target not in ENDED_ON_EXCHANGE:
             continue
         if _state is _S.FILLED and _target is not _S.FILLED:
             continue

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable
-from sluicegate.domain.lifecycle import END_STATES, Event, State
+from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, Event, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.outcomes import NeverSent, Refused, outcome_code
 from sluicegate.domain.policy import (
@@ -120,7 +120,7 @@ class Performer:
                 self.observer.stage("total", max(0.0, (now - order.created_at).total_seconds()))
                 return moved.state.value
             current = self.ledger.get(order.order_id)
-            if current.state in END_STATES:
+            if current.state in ENDED_ON_EXCHANGE:  # what it ended with stays
                 patch = {"exchange_order_id": exchange_order_id, "acked_at": now}
         log.error("acknowledgement_not_written", order_id=order.order_id, order_link_id=order.link_id)
         return "someone else was faster"
