@@ -30,9 +30,11 @@ log = structlog.get_logger(__name__)
 
 REALTIME, HISTORY, EXECUTIONS = "/v5/order/realtime", "/v5/order/history", "/v5/execution/list"
 TOKEN_WAIT_S = 0.3
-END_GRACE_MS = 3000
-"""An absent order that is sent again is safe: its link id refuses a second one. One that ends has no such net, so
-queries that lag behind the exchange get this much longer to show it."""
+LAG_MS = 3000
+"""Queries may lag so much behind the exchange: an absence counts when it is seen that long after the horizon.
+
+An order sent again too early would be safe, for its link id refuses a second one. But what is taken for absent may
+also be cancelled, expire or be denied as never sent, and then nothing would look for it any more."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class Resolver:
 
     def _absent(self, order: Order, account: Account, answered_at_ms: int) -> str:
         """Decide about an order in doubt that two queries do not know."""
-        if order.horizon_ms is None or answered_at_ms <= order.horizon_ms:
+        if order.horizon_ms is None or answered_at_ms <= order.horizon_ms + LAG_MS:
             return self._later(order, "not seen yet; it may still arrive", event=True)
         if self._has_fills(order, account):
             return self._later(order, "it has fills but no order row yet", event=True)
@@ -155,8 +157,6 @@ class Resolver:
         if order.attempts >= self.backoff.max_attempts and burial is None:
             burial = ("attempts_exhausted", "Every attempt ended without an answer.", "Replay it later.")
         is_late = order.deadline_at is not None and order.deadline_at <= now
-        if (burial is not None or is_late) and answered_at_ms <= (order.horizon_ms or 0) + END_GRACE_MS:
-            return self._later(order, "absent; one more look before it ends", event=True)
         if burial is not None:
             reason, cause, fix = burial
             bury = Bury(reason, order.last_code, order.last_message, cause, fix)
@@ -255,7 +255,7 @@ class Resolver:
         return why
 
     def next_look(self, order: Order) -> datetime:
-        """Return when to look at an order again: soon while it is young, and at its horizon while in doubt."""
+        """Return when to look at an order again: soon while young, and when its absence counts while in doubt."""
         now = self.clock.now()
         since = order.acked_at if order.acked_at is not None else order.created_at
         is_doubt = order.state is State.IN_DOUBT
@@ -266,7 +266,7 @@ class Resolver:
         if not is_doubt:
             return wake_at
         if order.horizon_ms is not None:
-            horizon = self._horizon(order, order.horizon_ms)
+            horizon = self._horizon(order, order.horizon_ms + LAG_MS)
             if now < horizon < wake_at or wake_at < horizon < wake_at + timedelta(seconds=self.looks.least_s):
                 return horizon + timedelta(seconds=0.1)
         return wake_at
