@@ -141,6 +141,7 @@ class Ledger(Protocol):
         detail: Mapping[str, Any],
         *,
         dead_letter: DeadLetter | None = None,
+        done: Change | None = None,
     ) -> Order | None:
         """Move an order by compare-and-set on (id, version, state), with its event row, in one transaction.
 
@@ -150,9 +151,11 @@ class Ledger(Protocol):
             patch: further columns.
             detail: facts for the audit trail, JSON values only.
             dead_letter: stored in the same transaction.
+            done: a change that becomes `done` in the same transaction, by compare-and-set.
 
         Returns:
-            The order after the move; None when someone else moved it first (load it again and decide anew).
+            The order after the move; None when someone else moved it, or the change, first: nothing was written
+            (load it again and decide anew).
 
         Raises:
             IllegalTransition: the lifecycle has no such pair.

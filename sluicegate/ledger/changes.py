@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from sluicegate.domain.orders import OrderId
 from sluicegate.domain.records import OPEN_CHANGES, Change, ChangeState
@@ -58,11 +58,9 @@ class Changes(Store):
         if state not in OPEN_CHANGES:
             changes["wake_at"] = None
         c = ORDER_CHANGES.c
-        guard = (c.change_id == change.change_id, c.version == change.version, c.state.in_(_OPEN))
         facts = {"change_id": change.change_id, **detail}
         with self._writing() as connection:
-            columns = {**changes, "state": state.value}
-            if connection.execute(update(ORDER_CHANGES).where(*guard).values(columns)).rowcount != 1:
+            if not set_change(connection, change, changes):
                 return None
             event = f"{change.kind.value}_{state.value}"
             self._note(connection, change.order_id, event, facts, self._clock.now())
@@ -71,3 +69,11 @@ class Changes(Store):
                     select(c.wake_at).where(c.change_id == change.change_id)
                 ).scalar_one()
         return replace(change, **changes)
+
+
+def set_change(connection: Connection, change: Change, changes: Mapping[str, Any]) -> bool:
+    """Write the new columns of an open change if nobody moved it since the snapshot was taken."""
+    c = ORDER_CHANGES.c
+    guard = (c.change_id == change.change_id, c.version == change.version, c.state.in_(_OPEN))
+    columns = {**changes, "state": changes["state"].value}
+    return connection.execute(update(ORDER_CHANGES).where(*guard).values(columns)).rowcount == 1

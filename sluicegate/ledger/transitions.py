@@ -11,11 +11,12 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from sluicegate.domain.lifecycle import END_STATES, OPEN_STATES, Event, next_state
 from sluicegate.domain.orders import Order, OrderId
-from sluicegate.domain.records import DeadLetter
+from sluicegate.domain.records import Change, ChangeState, DeadLetter
+from sluicegate.ledger.changes import set_change
 from sluicegate.ledger.dead_letters import store_dead_letter
 from sluicegate.ledger.store import Store
 from sluicegate.ledger.tables import ORDER_EVENTS, ORDERS
-from sluicegate.ports import Patch
+from sluicegate.ports import ChangePatch, Patch
 
 
 class Transitions(Store):
@@ -29,6 +30,7 @@ class Transitions(Store):
         detail: Mapping[str, Any],
         *,
         dead_letter: DeadLetter | None = None,
+        done: Change | None = None,
     ) -> Order | None:
         """Move an order by compare-and-set; see the port. An order that ends keeps no `wake_at` and no lease."""
         state = next_state(order.state, event)
@@ -37,7 +39,11 @@ class Transitions(Store):
         if state in END_STATES:
             changes.update(wake_at=None, lease_until=None)
         with self._writing() as connection:
+            # the change first: until both rows are ours nothing is written that a rollback must undo
+            if done is not None and not self._finish(connection, done):
+                return None
             if not _set(connection, order, changes):
+                connection.rollback()
                 return None
             connection.execute(insert(ORDER_EVENTS).inline(), self._event_row(order, event, changes, detail))
             if dead_letter is not None:
@@ -61,6 +67,15 @@ class Transitions(Store):
             "actor": self._actor,
             "detail": dict(detail),
         }
+
+    def _finish(self, connection: Connection, change: Change) -> bool:
+        finished: ChangePatch = {"wake_at": None, "last_code": "0", "last_message": "acknowledged"}
+        columns = {**finished, "state": ChangeState.DONE, "version": change.version + 1}
+        if not set_change(connection, change, columns):
+            return False
+        facts = {"change_id": change.change_id}
+        self._note(connection, change.order_id, f"{change.kind.value}_done", facts, self._clock.now())
+        return True
 
     def wake(self, order_id: OrderId, at: datetime) -> None:
         """Let the scheduler look at an open order at `at`, if that is sooner than planned."""

@@ -26,7 +26,7 @@ from sluicegate.domain.orders import AmendRequest, ChangeKind, Order, OrderId, p
 from sluicegate.domain.outcomes import Acknowledged, Action, InDoubt, NeverSent, Refused, outcome_code
 from sluicegate.domain.policy import Backoff, Rng, Situation, retry_instant
 from sluicegate.domain.records import Change, ChangeState
-from sluicegate.ports import Account, Accounts, Answer, ChangePatch, Clock, Ledger, Observer, Publisher
+from sluicegate.ports import Account, Accounts, Answer, ChangePatch, Clock, Ledger, Observer, Patch, Publisher
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.valve import Valve
@@ -89,7 +89,8 @@ class Changes:
             order = self.ledger.get(order_id)
             if order.state in END_STATES:
                 raise TooLate(f"order {order_id} is {order.state}; it cannot be changed", state=order.state.value)
-            if order.state not in UNSENT_STATES:
+            is_amend_behind = kind is ChangeKind.AMEND and bool(self.ledger.open_changes(order_id))
+            if order.state not in UNSENT_STATES or is_amend_behind:
                 return self._store(order, kind, fields)
             if self._change_unsent(order, kind, fields):
                 return None
@@ -229,9 +230,8 @@ class Changes:
         code = outcome_code(outcome)
         match outcome:
             case Acknowledged():
-                self._settle(change, ChangeState.DONE, "acknowledged", code=code)
-                if change.kind is ChangeKind.AMEND:
-                    self._write_amended(order, wanted)
+                if change.kind is ChangeKind.CANCEL or not self._write_amended(order, change, wanted):
+                    self._settle(change, ChangeState.DONE, "acknowledged", code=code)
                 self.ledger.wake(order.order_id, now + timedelta(seconds=0.3))
                 return "done"
             case Refused(action=Action.HALT_ACCOUNT | Action.HALT_IP):
@@ -262,18 +262,19 @@ class Changes:
         self.observer.retried(outcome.code)
         return self._postpone(change, wait_s, outcome.message, code=outcome.code)
 
-    def _write_amended(self, order: Order, wanted: Mapping[str, str]) -> None:
+    def _write_amended(self, order: Order, change: Change, wanted: Mapping[str, str]) -> bool:
+        """Write order and change together; False: the order has ended, or another settled the change."""
         current = order
         amend = parse_amend(dict(wanted))
         update = {name: getattr(amend, name) for name in amend.model_fields_set}
         for _try in range(5):
             if current.state not in ON_EXCHANGE_STATES:
-                self.ledger.note(order.order_id, "amended", dict(wanted))
-                return
-            changed = current.request.model_copy(update=update)
-            if self.ledger.transition(current, Event.AMENDED, {"request": changed}, dict(wanted)) is not None:
-                return
+                return False
+            patch: Patch = {"request": current.request.model_copy(update=update)}
+            if self.ledger.transition(current, Event.AMENDED, patch, dict(wanted), done=change) is not None:
+                return True
             current = self.ledger.get(order.order_id)
+        return False
 
     def _postpone(self, change: Change, wait_s: float, why: str, *, code: str = "") -> str:
         wake_at = self.clock.now() + timedelta(seconds=max(wait_s, 0.05))

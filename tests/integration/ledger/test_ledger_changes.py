@@ -8,7 +8,8 @@ import pytest
 from ledger_cases import NOON, SNOOZE, StillClock, accept_one, change
 
 from sluicegate.domain.errors import OrderNotFound
-from sluicegate.domain.orders import ChangeKind
+from sluicegate.domain.lifecycle import Event
+from sluicegate.domain.orders import ChangeKind, Order
 from sluicegate.domain.records import Change, ChangeState
 from sluicegate.ports import ChangePatch, Ledger
 
@@ -97,3 +98,40 @@ def test_move_change_without_wake_at_shows_the_one_that_is_stored(ledger: Ledger
 
     assert moved is not None
     assert moved.wake_at == NOON + SNOOZE
+
+
+def test_change_done_with_its_order_is_written_with_it(ledger: Ledger) -> None:
+    """An order moves and its change becomes done, in one transaction."""
+    order, asked = accept_one_with_change(ledger)
+    moved = ledger.transition(order, Event.AMENDED_UNSENT, {"due_at": NOON + SNOOZE}, {}, done=asked)
+    assert moved is not None
+    assert moved.due_at == ledger.get(order.order_id).due_at == NOON + SNOOZE
+    [stored] = ledger.changes(order.order_id)
+    assert (stored.state, stored.wake_at, stored.last_code) == (ChangeState.DONE, None, "0")
+    assert [e.event for e in ledger.events(order.order_id)][-2:] == ["amend_done", "amended_unsent"]
+
+
+def test_change_that_was_moved_keeps_its_order_where_it_is(ledger: Ledger) -> None:
+    """Somebody else settled the change: the order is not touched."""
+    order, asked = accept_one_with_change(ledger)
+    ledger.move_change(asked, ChangeState.SUBMITTING, {}, {})
+    before = ledger.events(order.order_id)
+    assert ledger.transition(order, Event.AMENDED_UNSENT, {"due_at": NOON + SNOOZE}, {}, done=asked) is None
+    assert ledger.get(order.order_id) == order
+    assert ledger.events(order.order_id) == before
+
+
+def test_order_that_was_moved_keeps_its_change_open(ledger: Ledger) -> None:
+    """Somebody else moved the order: the change is not touched."""
+    order, asked = accept_one_with_change(ledger)
+    ledger.transition(order, Event.DEFERRED, {}, {})
+    before = ledger.events(order.order_id)
+    assert ledger.transition(order, Event.AMENDED_UNSENT, {}, {}, done=asked) is None
+    assert ledger.changes(order.order_id) == [asked]
+    assert ledger.events(order.order_id) == before
+
+
+def accept_one_with_change(ledger: Ledger) -> tuple[Order, Change]:
+    """Store an order and an amend of it."""
+    order = accept_one(ledger)
+    return order, ledger.add_change(change(order.order_id, "c1", ChangeKind.AMEND, fields={"qty": "0.02"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -48,7 +49,7 @@ class MemoryLedger:
         request = new.request
         holder = self.find(request.account, new.client_order_id)
         if holder is not None and holder.fingerprint != request.fingerprint():
-            return LedgerConflict("taken", order_id=holder.order_id)
+            return LedgerConflict(f"{new.client_order_id!r} is taken", order_id=holder.order_id)
         is_new = holder is None
         if holder is None:
             holder = Order(
@@ -114,12 +115,17 @@ class MemoryLedger:
         detail: Mapping[str, Any],
         *,
         dead_letter: DeadLetter | None = None,
+        done: Change | None = None,
     ) -> Order | None:
         """Move an order by compare-and-set."""
         state = next_state(order.state, event)
         stored = self.orders.get(order.order_id)
         if stored is None or (stored.version, stored.state) != (order.version, order.state):
             return None
+        if done is not None:
+            finished: ChangePatch = {"wake_at": None, "last_code": "0", "last_message": "acknowledged"}
+            if self.move_change(done, ChangeState.DONE, finished, {}) is None:
+                return None
         now = self._clock.now()
         changes: dict[str, Any] = {**patch, "state": state, "version": order.version + 1, "updated_at": now}
         if state in END_STATES:
@@ -136,6 +142,10 @@ class MemoryLedger:
             order.order_id, order.version, at, event, before, order.state.value, self._actor, dict(detail)
         )
         self.trail.append(line)
+
+    def count_orders(self) -> Counter[tuple[str, State]]:
+        """Count orders by account and state."""
+        return Counter((order.account, order.state) for order in self.orders.values())
 
     # --- schedule ---------------------------------------------------------------------------------------------
 
@@ -236,6 +246,10 @@ class MemoryLedger:
         return taken
 
     # --- records ----------------------------------------------------------------------------------------------
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the open dead letters."""
+        return [letter for letter in self.letters.values() if letter.is_open]
 
     def close_dead_letter(
         self, order_id: OrderId, *, at: datetime, replayed_as: OrderId | None = None, note: str = ""
