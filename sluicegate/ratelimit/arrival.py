@@ -12,15 +12,15 @@ No request that leaves from instant `t` on arrives before `t + m` on the exchang
 readings are taken on the clock of the buckets, whoever sends, from whatever host: one floor for all of them, which
 a second host with a shorter way to the exchange lowers with its first answers.
 
-The floor is believed after `CONFIRMATIONS` answers in a row that did not undercut it by more than the margin, and
-from then on until one undercuts it by more than `STEP_US`: a clock that was set back, or a much shorter way. While
-it is not, the safe rule holds: one window after the answer; no token returns later than by that rule. A floor of n
-answers lies above the fastest way to come, by about (spread / n); `DOUBT` times that is added to each return.
+A floor of n answers lies above the fastest way to come, by about (spread / n); `DOUBT` times that is added to each
+return. The floor is believed after `CONFIRMATIONS` answers in a row that did not undercut it by more than this
+doubt and the margin. One that does starts the count anew: a shorter way, or a clock that was set back. Until then
+the safe rule holds: one window after the answer; no token ever returns later than by that rule.
 
 What must hold, so that no rolling window at the exchange ever holds more than the limit:
 
 - A believed floor is at most that doubt and one margin above what the fastest request to come will read. It is an
-  estimate: what undercuts it further, once, may cost one refusal, and is known from then on.
+  estimate: an order that undercuts it further may be refused, once.
 - The exchange does not set its clock back; or if it does, no request is slower than the fastest by more than the
   margin until an answer has shown the step. Setting it forward is harmless: tokens come back by the safe rule
   until the old floor is forgotten. So are clocks of different rates.
@@ -35,9 +35,6 @@ from typing import Final
 
 CONFIRMATIONS: Final = 50
 """Answers that must agree with the floor before it is believed: at 10 a second five seconds' worth."""
-
-STEP_US: Final = 20_000
-"""What undercuts a believed floor by more is no jitter."""
 
 DOUBT: Final = 10
 """How many times (spread / answers) a floor may lie too high."""
@@ -89,7 +86,7 @@ class ArrivalEstimate:
         Args:
             now: the bucket's clock.
             reading: the exchange's time in the answer minus the bucket's time when the request left.
-            margin: how far a reading may undercut the floor without casting doubt on it.
+            margin: how far beyond the doubt a reading may undercut the floor.
 
         Returns:
             How much later than on the fastest way the request may have arrived; None: not known yet, use the
@@ -97,16 +94,14 @@ class ArrivalEstimate:
         """
         self._turn(now)
         floor = min(self.lowest, self.lowest_before)
-        is_believed = self.agreed + self.agreed_before > CONFIRMATIONS
-        if reading < floor - (STEP_US if is_believed else margin):
+        doubt = DOUBT * self.spread // (self.agreed + self.agreed_before + 1)
+        if reading < floor - margin - doubt:
             self.agreed = self.agreed_before = 0
         self.lowest = min(self.lowest, reading)
         self.agreed += 1
-        answers = self.agreed + self.agreed_before
         late = max(0, reading - floor)
-        doubt = DOUBT * self.spread // answers
         self.spread += (late - self.spread) // MEMORY
-        return late + doubt if answers > CONFIRMATIONS else None
+        return late + doubt if self.agreed + self.agreed_before > CONFIRMATIONS else None
 
     def _turn(self, now: int) -> None:
         """Begin a new period when this one is over, or when it lies ahead: the bucket's clock stepped back."""

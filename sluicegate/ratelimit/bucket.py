@@ -56,7 +56,6 @@ from sluicegate.ratelimit.arrival import (
     NARROWING_US,
     PERIOD_US,
     RESOLUTION_US,
-    STEP_US,
     WIDEST_US,
 )
 from sluicegate.ratelimit.lease import (
@@ -162,7 +161,7 @@ class RedisBuckets:
         keys = [f"{self._prefix}:venue:{trip.venue if trip else ''}", self._bucket(grant.specs[0].name)]
         numbers: list[float] = [ready_us(grant.lease_id), sent, told.limit, told.remaining, to_us(LEARNED_FOR_S)]
         numbers += [to_us(KEEP_S), *(reading_us(trip)), self._margin_us]
-        numbers += [CONFIRMATIONS, STEP_US, DOUBT, MEMORY, PERIOD_US, RESOLUTION_US, NARROWING_US]
+        numbers += [CONFIRMATIONS, DOUBT, MEMORY, PERIOD_US, RESOLUTION_US, NARROWING_US]
         for spec in grant.specs:
             keys.append(self._flight(spec.name))
             numbers += [to_us(spec.window_s), spec.cost]

@@ -10,7 +10,7 @@
 -- ARGV[1]   lease id
 -- ARGV[2]   doubles, packed: ready, was sent, limit observed (0: none), remaining observed (-1: none), how long to
 --           believe the limit, keep (TTL at least), exchange's time (0: not told), left after ready, margin,
---           confirmations, step, doubt, memory, period, resolution, narrowing; window and cost of each bucket
+--           confirmations, doubt, memory, period, resolution, narrowing; window and cost of each bucket
 --
 -- Returns the number of tokens taken out because someone else uses this quota.
 
@@ -20,7 +20,7 @@ local lease_id = ARGV[1]
 local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[2] / 8), ARGV[2])}
 local ready, was_sent, limit, remaining, believe, keep = unpack(numbers, 1, 6)
 local exchange, left_after, margin = unpack(numbers, 7, 9)
-local confirmations, step, doubt, memory, period, resolution, narrowing = unpack(numbers, 10, 16)
+local confirmations, doubt, memory, period, resolution, narrowing = unpack(numbers, 10, 15)
 
 -- Give a key a TTL of at least `least` beyond `keep`; never shorten one.
 local function live_on(key, least)
@@ -64,18 +64,17 @@ local function lateness(reading)
     end
   end
   local floor = math.min(lowest, lowest_before)
-  if reading < floor - (agreed + agreed_before > confirmations and step or margin) then
+  local too_high = math.floor(doubt * spread / (agreed + agreed_before + 1))
+  if reading < floor - margin - too_high then
     agreed, agreed_before = 0, 0
   end
   agreed = agreed + 1
-  local answers = agreed + agreed_before
   local late = floor < math.huge and math.max(0, reading - floor) or 0
-  local too_high = math.floor(doubt * spread / answers)
   spread = spread + math.floor((late - spread) / memory)
   redis.call('HSET', KEYS[1], 'since', since, 'lowest', math.min(lowest, reading), 'agreed', agreed,
     'agreed_before', agreed_before, 'spread', spread)
   live_on(KEYS[1], 2 * period)
-  return answers > confirmations and late + too_high or nil
+  return agreed + agreed_before > confirmations and late + too_high or nil
 end
 
 -- Return when the tokens of the first bucket come back: by the exchange's clock if it can be, never after `safe`.
@@ -113,7 +112,7 @@ end
 
 local foreign = 0
 for b = 1, #KEYS - 2 do
-  local flight, window, cost = KEYS[b + 2], numbers[2 * b + 15], numbers[2 * b + 16]
+  local flight, window, cost = KEYS[b + 2], numbers[2 * b + 14], numbers[2 * b + 15]
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', math.min(now, ready) - window)
   if was_sent == 1 then
     local safe = math.max(now, ready) + window
