@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -28,10 +29,23 @@ MOST_ACTORS = 4
 MOST_CHANGES = 4
 LONG = 200
 STEPS = st.sampled_from([LONG, LONG, LONG, 0, 1, 2, 3, 4, 5, 6, 7, 8])
-VERDICTS = st.sampled_from([Verdict.TAKES] * 4 + list(Verdict))
+VERDICTS = st.sampled_from([Verdict.TAKES] * 4 + [*Verdict, None])
 SECONDS = st.sampled_from([0.1, 0.6, 1.1, 2.0, 4.5, 6.5, 9.0])
 INDEX = st.integers(0, 7)
 PRICES = st.sampled_from(["59000", "59100", "59200"])
+
+
+class Fate(Enum):
+    """What becomes of a request and of the worker that sent it."""
+
+    ANSWERED = "it arrives and is answered"
+    ANSWER_LOST = "it arrives, and the worker waits in vain"
+    IN_THE_AIR = "it is late, and the worker waits in vain"
+    ARRIVES_AND_DIES = "it arrives, and the worker dies"
+    DIES = "it is late, and the worker dies"
+
+
+FATES = st.sampled_from([Fate.ANSWERED, Fate.ANSWERED, *Fate])
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -147,15 +161,22 @@ class Interleavings(RuleBasedStateMachine):
         self.start(f"{message.task} {message.order_id}", lambda: self.world.perform(message), steps)
 
     @precondition(lambda self: self.has_room() and self.world.broker.waiting)
-    @rule(index=INDEX)
-    def work(self, index: int) -> None:
-        """A worker does what a message asks for, and its request reaches the venue and is answered in time."""
-        self._do(self.world.broker.waiting.pop(index % len(self.world.broker.waiting)))
+    @rule(index=INDEX, fate=FATES)
+    def work(self, index: int, fate: Fate) -> None:
+        """A worker does what a message asks for; its request and its process meet some fate."""
+        self._do(self.world.broker.waiting.pop(index % len(self.world.broker.waiting)), fate)
 
-    def _do(self, message: Message) -> None:
+    def _do(self, message: Message, fate: Fate) -> None:
         actor = self.start(f"{message.task} {message.order_id}", lambda: self.world.perform(message), LONG)
-        if not actor.is_done:
-            self.world.venue.deliver(self.world.venue.flights[-1], Verdict.TAKES)
+        if actor.is_done:
+            return
+        if fate in {Fate.ANSWERED, Fate.ANSWER_LOST, Fate.ARRIVES_AND_DIES}:
+            is_lost = fate is Fate.ANSWER_LOST
+            self.world.venue.deliver(self.world.venue.flights[-1], Verdict.TAKES, loses_answer=is_lost)
+        if fate in {Fate.ARRIVES_AND_DIES, Fate.DIES}:
+            self.actors.remove(actor)
+            actor.crash()
+        else:
             self.go_on(actor, LONG)
 
     @precondition(lambda self: self.world.store.orders)
@@ -166,7 +187,7 @@ class Interleavings(RuleBasedStateMachine):
         actor = self.start("tick", self.world.tick, LONG)
         assert actor.is_done
         while self.world.broker.waiting:
-            self._do(self.world.broker.waiting.pop(0))
+            self._do(self.world.broker.waiting.pop(0), Fate.ANSWERED)
 
     @precondition(lambda self: len(self.world.broker.waiting) > 2)
     @rule()
@@ -210,25 +231,18 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.venue.flights)
     @rule(index=INDEX, verdict=VERDICTS, loses_answer=st.booleans())
-    def deliver(self, index: int, verdict: Verdict, loses_answer: bool) -> None:
-        """A request reaches the venue; its answer may be lost."""
-        flights = self.world.venue.flights
-        self.world.venue.deliver(flights[index % len(flights)], verdict, loses_answer=loses_answer)
+    def deliver(self, index: int, verdict: Verdict | None, loses_answer: bool) -> None:
+        """A request reaches the venue, or is lost on its way; so may its answer be."""
+        flight = self.world.venue.flights[index % len(self.world.venue.flights)]
+        if verdict is None:
+            self.world.venue.flights.remove(flight)
+        else:
+            self.world.venue.deliver(flight, verdict, loses_answer=loses_answer)
 
-    @precondition(lambda self: self.world.venue.flights)
-    @rule(index=INDEX)
-    def drop(self, index: int) -> None:
-        """A request is lost on its way."""
-        self.world.venue.flights.pop(index % len(self.world.venue.flights))
-
-    @rule(lag_ms=st.sampled_from([0, 800, 3000]))
-    def lag(self, lag_ms: int) -> None:
-        """Queries show new orders later."""
+    @rule(lag_ms=st.sampled_from([0, 800, 3000]), offset_ms=st.sampled_from([-400, 0, 400]))
+    def change_weather(self, lag_ms: int, offset_ms: int) -> None:
+        """Queries show new orders later, and the venue's clock drifts within the margin."""
         self.world.venue.lag_ms = lag_ms
-
-    @rule(offset_ms=st.sampled_from([-400, 0, 400]))
-    def drift(self, offset_ms: int) -> None:
-        """The venue's clock drifts within the margin."""
         self.world.venue.offset_ms = offset_ms
 
     @precondition(lambda self: any(order.is_open for order in self.world.venue.orders))
@@ -295,5 +309,5 @@ class Interleavings(RuleBasedStateMachine):
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
