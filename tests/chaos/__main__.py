@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ def main() -> int:
     """Run chaos for a while; 1 when something was lost, doubled or unexplained."""
     options = _parser().parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped on the way out
     give_up_at = time.monotonic() + options.minutes * 60
     failed: list[int] = []
     postgres = PostgresServer()
