@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format bench docs lock build clean
+.PHONY: help demo up test chaos check format bench docs lock build clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ up: $(VENV)/.run ## Run the whole stack until Ctrl-C, with simulator accounts
 
 test: $(VENV)/.dev ## Run every test, on real servers from wheels
 	@$(BIN)/python -m pytest
+
+chaos: $(VENV)/.dev ## Break a running stack for CHAOS_MINUTES (10); CHAOS_SEED replays
+	@$(BIN)/python -m tests.chaos --minutes $(or $(CHAOS_MINUTES),10) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 check: $(VENV)/.dev ## Check format, lint, types, import contracts, generated documents
 	@$(BIN)/ruff format --check .
