@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos check format bench docs lock build clean
+.PHONY: help demo up test chaos check format bench bench-full docs lock build clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sluicegate needs Python 3.11 or later; set PYTHON=/path/to/python3"; exit 2; }
@@ -53,6 +53,9 @@ docs: $(VENV)/.dev ## Write the documents that are made from the code
 
 bench: $(VENV)/.dev ## Measure, against peers in the same run; writes benchmarks/results/latest.json
 	@$(BIN)/python -m benchmarks
+
+bench-full: $(VENV)/.dev ## Measure the whole grid; takes more than an hour
+	@$(BIN)/python -m benchmarks --full
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew
 	@$(PIP) uv
