@@ -32,7 +32,7 @@ up: $(VENV)/.run ## Run the whole stack until Ctrl-C, with simulator accounts
 	@$(BIN)/sluicegate up --demo-accounts
 
 test: $(VENV)/.dev ## Run every test, on real servers from wheels
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 chaos: $(VENV)/.dev ## Break a running stack for CHAOS_MINUTES (10); CHAOS_SEED replays
 	@$(BIN)/python -m tests.chaos --minutes $(or $(CHAOS_MINUTES),10) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

@@ -17,15 +17,15 @@ def test_broker_that_dies_under_load_ends_no_worker_and_loses_no_order(tmp_path:
     with running(tmp_path, workers=1, settings=QUICK) as rig:
         rig.control("network", delay_ms=250, jitter_ms=1, seed=1)  # a request is always on its way
         rig.gate.submit_many(requests(90))
-        for _round in range(2):
+        for number in (90, 95):
             before = rig.states()["live"]
             wait_until(lambda seen=before: rig.states()["live"] >= seen + 6, "orders move")
             assert rig.valkey is not None
             rig.stop_broker()
-            accepted = rig.gate.submit_many(requests(95))[90:]
+            accepted = rig.gate.submit_many(requests(number + 5))[number:]
             assert {State.ACCEPTED} == {receipt.state for receipt in accepted}
             rig.start_broker()
-        assert_each_exactly_once(rig, 95)
+        assert_each_exactly_once(rig, 100)
         assert all(process.poll() is None for process in rig.processes.values())
 
 
