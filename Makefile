@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos check format bench bench-full docs lock build clean
+.PHONY: help demo up test chaos monitoring check format bench bench-full docs lock build clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ up: $(VENV)/.run ## Run the whole stack until Ctrl-C, with simulator accounts
 
 test: $(VENV)/.dev ## Run every test, on real servers from wheels
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
+
+monitoring: $(BIN)/python ## Fetch Debian's Prometheus and Alertmanager for the tests of alerts; installs nothing
+	@.ci/monitoring $(VENV)/monitoring
 
 chaos: $(VENV)/.dev ## Break a running stack for CHAOS_MINUTES (10); CHAOS_SEED replays
 	@$(BIN)/python -m tests.chaos --minutes $(or $(CHAOS_MINUTES),10) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

@@ -34,6 +34,7 @@ def contents(valkey: str, postgres: str, flower: str) -> Mapping[str, str]:
         "main_api_secret": "sim-secret-1001",
         "alertmanager_critical_url": "http://127.0.0.1:9/",
         "alertmanager_warning_url": "http://127.0.0.1:9/",
+        "alertmanager_deadman_url": "http://127.0.0.1:9/",
     }
 
 

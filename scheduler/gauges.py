@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 
 import structlog
 
@@ -31,11 +32,18 @@ class GaugeReader(threading.Thread):
         """Read until stopped."""
         interval_s = self._container.settings.scheduler.gauges_interval_s
         while not self._stopped.wait(interval_s):
-            for read in (self._read_ledger, self._read_broker, self._read_buckets):
-                try:
-                    read()
-                except SluicegateError as e:
-                    log.warning("gauge_not_read", reader=read.__name__, error=str(e))
+            self._read_from("ledger", self._read_ledger)
+            self._read_from("broker", self._read_broker, self._read_buckets)
+
+    def _read_from(self, dependency: str, *reads: Callable[[], None]) -> None:
+        answers = 0
+        for read in reads:
+            try:
+                read()
+                answers += 1
+            except SluicegateError as e:
+                log.warning("gauge_not_read", reader=read.__name__, error=str(e))
+        self._container.metrics.set("dependency_up", {"dependency": dependency}, float(answers == len(reads)))
 
     def stop(self) -> None:
         """Stop after the current round."""
@@ -46,11 +54,15 @@ class GaugeReader(threading.Thread):
         now = container.clock.now()
         backlog: dict[tuple[str, ...], float] = defaultdict(float)
         doubt = 0
-        for (account, state), count in container.ledger.count_orders().items():
+        counts = container.ledger.count_orders()
+        for (account, state), count in counts.items():
             if state is State.ACCEPTED:
                 backlog[(account,)] += count
             if state is State.IN_DOUBT:
                 doubt += count
+        metrics.replace(
+            "ledger_orders", {(account, state.value): count for (account, state), count in counts.items()}
+        )
         for name in container.accounts.names():
             backlog.setdefault((name,), 0)
         metrics.replace("backlog_orders", backlog)
@@ -59,6 +71,9 @@ class GaugeReader(threading.Thread):
         metrics.replace("dead_letters", {(reason,): count for reason, count in letters.items()})
         oldest = container.ledger.oldest_due_at(now)
         metrics.set("oldest_due_seconds", {}, 0.0 if oldest is None else (now - oldest).total_seconds())
+        horizon_ms = container.ledger.oldest_horizon_ms()
+        past_s = 0.0 if horizon_ms is None else now.timestamp() - horizon_ms / 1000
+        metrics.set("in_doubt_past_horizon_seconds", {}, max(0.0, past_s))
         halted: dict[tuple[str, ...], float] = {
             (halt.scope.partition(":")[2], halt.code): 1.0
             for halt in container.ledger.halts()
@@ -78,8 +93,11 @@ class GaugeReader(threading.Thread):
 
     def _read_buckets(self) -> None:
         tokens: dict[tuple[str, ...], float] = {}
+        quotas: dict[tuple[str, ...], float] = {}
         for state in self._container.buckets.states():
             tokens[(state.name, "limit")] = state.limit
             tokens[(state.name, "free")] = state.free
             tokens[(state.name, "in_flight")] = state.in_flight
+            quotas[(state.name,)] = state.limit / state.window_s
+        self._container.metrics.replace("bucket_quota_per_second", quotas)
         self._container.metrics.replace("bucket_tokens", tokens)

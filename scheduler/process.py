@@ -10,6 +10,7 @@ from celery import signals
 from scheduler import tasks as scheduler_tasks
 from scheduler.beat import BeatThread
 from scheduler.gauges import GaugeReader
+from scheduler.keys import KeyReader
 from sluicegate.bootstrap import Container
 from sluicegate.messages import CONTROL
 from sluicegate.telemetry.logs import configure_logs
@@ -45,15 +46,15 @@ def run(container: Container, *, name: str | None) -> None:
         redbeat_key_prefix="sg:redbeat",
         redbeat_lock_timeout=settings.scheduler.lock_timeout_s,
     )
-    beat, gauges = BeatThread(app), GaugeReader(container)
+    threads = BeatThread(app), GaugeReader(container), KeyReader(container)
 
     def on_ready(**_arguments: Any) -> None:
-        beat.start()
-        gauges.start()
+        for thread in threads:
+            thread.start()
 
     def on_stop(**_arguments: Any) -> None:
-        beat.stop()
-        gauges.stop()
+        for thread in threads:
+            thread.stop()
 
     signals.worker_ready.connect(on_ready, weak=False)
     signals.worker_shutting_down.connect(on_stop, weak=False)

@@ -273,6 +273,9 @@ class Ledger(Protocol):
     def oldest_due_at(self, now: datetime) -> datetime | None:
         """Return the earliest `due_at` among `accepted` orders that are due by `now`; None when none waits."""
 
+    def oldest_horizon_ms(self) -> int | None:
+        """Return the earliest horizon among orders in doubt, the exchange's clock, ms; None when there is none."""
+
 
 # --- buckets --------------------------------------------------------------------------------------------------
 
@@ -325,13 +328,14 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket as it stands."""
+    """A bucket as it stands: `limit` tokens for each `window_s`."""
 
     name: str
     limit: int
     free: int
     in_flight: int
     blocked_for_s: float
+    window_s: float
 
 
 class Buckets(Protocol):
@@ -627,6 +631,12 @@ class Observer(Protocol):
 
     def waited(self, seconds: float) -> None:
         """Measure one wait for a token."""
+
+    def spent(self, bucket: str, tokens: int) -> None:
+        """Count tokens that a request took from a bucket."""
+
+    def key_expires(self, account: str, at: datetime) -> None:
+        """Show when the API key of an account ends."""
 
     def paged(self, kind: str, result: str) -> None:
         """Count one page."""

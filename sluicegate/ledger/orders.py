@@ -125,3 +125,10 @@ class Orders(Store):
         query = select(due_at).where(ACCEPTED_ROWS, due_at <= now).order_by(due_at).limit(1)
         with self._reading() as connection:
             return connection.execute(query).scalar_one_or_none()
+
+    def oldest_horizon_ms(self) -> int | None:
+        """Return the earliest horizon among orders in doubt; see the port."""
+        query = select(func.min(ORDERS.c.horizon_ms)).where(ORDERS.c.state == State.IN_DOUBT.value)
+        with self._reading() as connection:
+            oldest: int | None = connection.execute(query).scalar_one()
+        return oldest

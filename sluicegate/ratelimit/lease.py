@@ -96,7 +96,7 @@ def check_times(max_wait_s: float, lease_s: float) -> None:
         raise ValueError(f"lease_s must be above 0 and {LONGEST_LEASE_S} at most, not {lease_s}")
 
 
-def bucket_state(name: str, limit: int, in_flight: int, blocked_us: int) -> BucketState:
+def bucket_state(name: str, limit: int, in_flight: int, blocked_us: int, window_us: int) -> BucketState:
     """Return how a bucket stands; reserved tokens count as in flight, and a blocked bucket has nothing free."""
     free = 0 if blocked_us > 0 else max(0, limit - in_flight)
-    return BucketState(name, limit, free, in_flight, blocked_us / 1_000_000)
+    return BucketState(name, limit, free, in_flight, blocked_us / 1_000_000, window_us / 1_000_000)

@@ -153,7 +153,8 @@ class MemoryBuckets:
             for name, bucket in sorted(self._buckets.items()):
                 if bucket.documented:
                     gate = int(max(now, epoch + bucket.window, bucket.blocked_until))
-                    rows.append(bucket_state(name, bucket.limit(now), len(bucket.away(now)), gate - now))
+                    limit, in_flight = bucket.limit(now), len(bucket.away(now))
+                    rows.append(bucket_state(name, limit, in_flight, gate - now, bucket.window))
             return rows
 
     def _now(self) -> int:

@@ -13,7 +13,7 @@ from sluicegate.domain.errors import BucketUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
 from sluicegate.domain.outcomes import Acknowledged, Action, NeverSent, Outcome, RateHeaders, Refused
 from sluicegate.domain.records import AccountRecord
-from sluicegate.ports import Accounts, Answer, Buckets, BucketSpec, Clock, Ledger, Observer, Quotas, Trip
+from sluicegate.ports import Accounts, Answer, Buckets, BucketSpec, Clock, KeyInfo, Ledger, Observer, Quotas, Trip
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +111,8 @@ class Valve:
         grant = self.buckets.acquire(specs, max_wait_s=max_wait_s, lease_s=self.lease_s)
         ready_at_s = self.clock.monotonic() + grant.wait_s
         self.observer.waited(grant.wait_s)
+        for spec in specs:
+            self.observer.spent(spec.name, spec.cost)
         self.clock.sleep(grant.wait_s)
         passage = Passage(waited_s=grant.wait_s)
         try:
@@ -167,9 +169,20 @@ class Valve:
         record = self.ledger.register_account(AccountRecord(account, configured.environment))
         if record.uid:
             return record.uid
-        # its bucket is named after the account: whose it is, is the very question
+        info = self.key_info(account)
+        return self.ledger.register_account(AccountRecord(account, configured.environment, info.uid)).uid
+
+    def key_info(self, account: str) -> KeyInfo:
+        """Ask the exchange about the key of an account.
+
+        Raises:
+            BucketDenied, BucketUnavailable: not now.
+            OrderRejected: the exchange refuses the key; the code says why.
+            ExchangeUnavailable: no answer.
+            ConfigurationError: the account is not configured here.
+        """
+        # its bucket is named after the account: whose it is, may be the very question
         specs = self.quotas.specs(account, f"account {account}", QUERY_API, None, orders=1)
         with self._pass(specs, account, QUERY_API, max_wait_s=1.0) as passage:
             passage.is_sent = True
-            info = configured.exchange.key_info()
-        return self.ledger.register_account(AccountRecord(account, configured.environment, info.uid)).uid
+            return self.accounts.get(account).exchange.key_info()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -50,6 +51,14 @@ class Metrics:
         """Measure one wait for a token."""
         self._measure("bucket_wait_seconds", {}, seconds)
 
+    def spent(self, bucket: str, tokens: int) -> None:
+        """Count tokens that a request took from a bucket."""
+        self._count("tokens_spent_total", {"bucket": bucket}, tokens)
+
+    def key_expires(self, account: str, at: datetime) -> None:
+        """Show when the API key of an account ends."""
+        self.set("api_key_expires_timestamp_seconds", {"account": account}, at.timestamp())
+
     def paged(self, kind: str, result: str) -> None:
         """Count one page."""
         self._count("pages_total", {"kind": kind, "result": result})
@@ -83,8 +92,8 @@ class Metrics:
             return code
         return "other"
 
-    def _count(self, name: str, labels: Mapping[str, str]) -> None:
-        self._attempt(name, labels, "inc")
+    def _count(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None:
+        self._attempt(name, labels, "inc", amount)
 
     def _measure(self, name: str, labels: Mapping[str, str], value: float) -> None:
         self._attempt(name, labels, "observe", value)

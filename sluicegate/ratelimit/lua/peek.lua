@@ -6,7 +6,7 @@
 -- KEYS[2b+1] bucket (hash), KEYS[2b+2] flight (zset), for bucket b = 1, 2, ...
 -- ARGV[b] name of bucket b
 --
--- Returns for each bucket {limit, in flight, blocked for}; {} for one that nobody used for so long that its keys
+-- Returns for each bucket {limit, in flight, blocked for, window}; {} for one that nobody used for so long that its keys
 -- are gone, which is struck off the list of names.
 
 local clock = redis.call('TIME')
@@ -20,7 +20,7 @@ for b = 1, #KEYS / 2 - 1 do
     local limit = tonumber(tonumber(f[4] or 0) > now and f[3] or f[1])
     local in_flight = redis.call('ZCOUNT', KEYS[2 * b + 2], now + 1, '+inf')
     local gate = math.max(now, epoch + f[2], tonumber(f[5] or 0))
-    states[b] = {limit, in_flight, gate - now}
+    states[b] = {limit, in_flight, gate - now, tonumber(f[2])}
   else
     redis.call('SREM', KEYS[2], ARGV[b])
     states[b] = {}

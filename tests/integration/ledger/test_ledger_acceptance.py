@@ -199,3 +199,14 @@ def test_oldest_due_at_looks_at_accepted_and_due_only(ledger: Ledger) -> None:
     ledger.transition(earliest, Event.CLAIMED, {}, {})
     assert NOON - timedelta(seconds=4) == ledger.oldest_due_at(NOON)
     assert ledger.oldest_due_at(NOON - timedelta(seconds=5)) is None
+
+
+def test_oldest_horizon_is_the_earliest_of_the_orders_in_doubt(ledger: Ledger) -> None:
+    """An order that is not in doubt has no horizon that anybody waits for."""
+    assert ledger.oldest_horizon_ms() is None
+    for order, horizon_ms in zip(accept(ledger, new_order(), new_order(), new_order()), (9, 5, 7), strict=True):
+        claimed = ledger.transition(order, Event.CLAIMED, {"horizon_ms": horizon_ms}, {})
+        assert claimed is not None
+        if horizon_ms != 5:
+            ledger.transition(claimed, Event.DOUBTED, {}, {})
+    assert 7 == ledger.oldest_horizon_ms()

@@ -157,7 +157,7 @@ def test_block_keeps_the_longer_end(buckets):
     """A shorter block does not cut a longer one."""
     buckets.block(UID, for_s=600)
     buckets.block(UID, for_s=1)
-    assert [BucketState("uid", 2, 0, 0, 600.0)] == buckets.states()
+    assert [BucketState("uid", 2, 0, 0, 600.0, 1.0)] == buckets.states()
 
 
 @pytest.mark.parametrize("limit", [1, 5])
@@ -280,7 +280,7 @@ def test_forgotten_space_takes_no_token_for_a_waiter_that_gives_up(buckets):
 def test_states_lists_every_bucket_by_name(buckets):
     """What the CLI and the metrics show."""
     take(buckets, UID, IP)
-    assert [BucketState("ip", 3, 2, 1, 0.0), BucketState("uid", 2, 1, 1, 0.0)] == buckets.states()
+    assert [BucketState("ip", 3, 2, 1, 0.0, 5.0), BucketState("uid", 2, 1, 1, 0.0, 1.0)] == buckets.states()
 
 
 def test_acquire_by_a_hundred_threads_grants_exactly_the_limit(buckets):

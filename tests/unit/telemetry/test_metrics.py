@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import generate_latest
@@ -102,15 +103,19 @@ def test_every_observation_reaches_its_metric() -> None:
     metrics.stage("total", 0.5)
     metrics.retried("10006")
     metrics.waited(0.1)
+    metrics.spent("uid:1", 3)
+    metrics.key_expires("a", datetime(2030, 1, 1, tzinfo=UTC))
     metrics.paged("critical", "delivered")
     metrics.clock_offset("a", 0.25)
     metrics.set("in_doubt_orders", {}, 3)
     value = metrics.registry.get_sample_value
-    assert [1, 0.5, 1, 1, 1, 0.25, 3] == [
+    assert [1, 0.5, 1, 1, 3, 1_893_456_000, 1, 0.25, 3] == [
         value("sluicegate_orders_total", {"account": "a", "state": "live"}),
         value("sluicegate_order_stage_seconds_sum", {"stage": "total"}),
         value("sluicegate_retries_total", {"reason": "10006"}),
         value("sluicegate_bucket_wait_seconds_count"),
+        value("sluicegate_tokens_spent_total", {"bucket": "uid:1"}),
+        value("sluicegate_api_key_expires_timestamp_seconds", {"account": "a"}),
         value("sluicegate_pages_total", {"kind": "critical", "result": "delivered"}),
         value("sluicegate_clock_offset_seconds", {"account": "a"}),
         value("sluicegate_in_doubt_orders"),
