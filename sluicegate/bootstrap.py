@@ -21,6 +21,7 @@ from sluicegate.ledger.repository import SqlLedger
 from sluicegate.ratelimit.quotas import QuotaTable
 from sluicegate.ratelimit.scopes import BybitQuotas
 from sluicegate.services.changes import Changes
+from sluicegate.services.conclude import Concluder
 from sluicegate.services.dead_letters import DeadLetters
 from sluicegate.services.execute import Executor
 from sluicegate.services.follow import Follower
@@ -241,9 +242,11 @@ class Container:
             Gates(self.ledger),
             self.halts,
             self.publisher,
+            Concluder(
+                self.ledger, self.accounts, self.halts, self.clock, self.metrics, self.settings.retry.to_backoff()
+            ),
             self.clock,
             self.metrics,
-            self.settings.retry.to_backoff(),
             max_wait_s=self.settings.worker.max_wait_s,
             lease_s=self.settings.exchange.lease_s,
         )

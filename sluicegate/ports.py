@@ -206,6 +206,9 @@ class Ledger(Protocol):
     def take_due_changes(self, now: datetime, *, limit: int, snooze: timedelta) -> list[Change]:
         """Take open changes whose `wake_at` has come, as `take_due` does orders; oldest first."""
 
+    def rest_change(self, change: Change, at: datetime) -> None:
+        """Let an open change sleep until `at`, unless someone moved it meanwhile; no event, no version."""
+
     def dead_letters(
         self,
         *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -69,6 +70,13 @@ class Changes(Store):
                     select(c.wake_at).where(c.change_id == change.change_id)
                 ).scalar_one()
         return replace(change, **changes)
+
+    def rest_change(self, change: Change, at: datetime) -> None:
+        """Let an open change sleep until `at`, unless someone moved it meanwhile; no event, no version."""
+        c = ORDER_CHANGES.c
+        guard = (c.change_id == change.change_id, c.version == change.version, c.state.in_(_OPEN))
+        with self._writing() as connection:
+            connection.execute(update(ORDER_CHANGES).where(*guard).values(wake_at=at))
 
 
 def set_change(connection: Connection, change: Change, changes: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -23,10 +23,10 @@ from sluicegate.domain.errors import (
 )
 from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, UNSENT_STATES, Event
 from sluicegate.domain.orders import AmendRequest, ChangeKind, Order, OrderId, parse_amend
-from sluicegate.domain.outcomes import Acknowledged, Action, InDoubt, NeverSent, Refused, outcome_code
-from sluicegate.domain.policy import Backoff, Rng, Situation, retry_instant
+from sluicegate.domain.policy import Rng
 from sluicegate.domain.records import Change, ChangeState
-from sluicegate.ports import Account, Accounts, Answer, ChangePatch, Clock, Ledger, Observer, Patch, Publisher
+from sluicegate.ports import Account, Accounts, ChangePatch, Clock, Ledger, Observer, Publisher
+from sluicegate.services.conclude import Concluder
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.valve import Valve
@@ -34,6 +34,8 @@ from sluicegate.services.valve import Valve
 log = structlog.get_logger(__name__)
 
 AMEND, CANCEL = "/v5/order/amend", "/v5/order/cancel"
+LEAST_WAIT_S, MOST_WAIT_S = 0.5, 10.0
+"""A change whose order is being sent or in doubt is looked at again after half its age, within these bounds."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Changes:
     """Takes requests to amend or cancel, and carries them out.
 
     An order that was not sent yet is changed in the ledger at once. One that is on its way or in doubt is changed
-    when it is known to be on the exchange. Changes of one order keep their order; a cancel overtakes the amends
-    that wait before it.
+    when it is known to be on the exchange. Changes of one order keep their order: an amend waits until no request
+    for the one before it can still arrive. A cancel waits for none of them.
     """
 
     ledger: Ledger
@@ -51,9 +53,9 @@ class Changes:
     gates: Gates
     halts: Halts
     publisher: Publisher
+    concluder: Concluder
     clock: Clock
     observer: Observer
-    backoff: Backoff
     max_wait_s: float
     lease_s: float
     rng: Rng = random.random
@@ -144,51 +146,72 @@ class Changes:
             return "nothing to do"
         change = self._next(waiting)
         order = self.ledger.get(order_id)
-        if change.state is ChangeState.SUBMITTING and self._may_arrive(order, change):
-            return "being sent"
+        if self._may_arrive(order, change):
+            return "its last request may still arrive"
         if order.state in END_STATES:
-            return self._settle(change, ChangeState.VOID, f"the order is {order.state}")
+            return self.concluder.close(order, change)
         if order.state in UNSENT_STATES:
-            done = self._change_unsent(order, change.kind, change.fields)
-            return self._settle(change, ChangeState.DONE, "changed before it was sent") if done else "later"
+            return self._carry_out_unsent(order, change)
         if order.state not in ON_EXCHANGE_STATES:
+            self.ledger.rest_change(change, self._next_try(change))
             return f"the order is {order.state}; the change follows"
+        if self.concluder.is_exhausted(change):  # its workers died one after the other
+            return self.concluder.give_up(order, change, "every worker that sent it was lost")
         return self._try_send(order, change)
 
+    def _carry_out_unsent(self, order: Order, change: Change) -> str:
+        if not self._change_unsent(order, change.kind, change.fields):
+            return "later"
+        if change.kind is ChangeKind.AMEND:  # the order waited for it
+            now = self.clock.now()
+            self.ledger.wake(order.order_id, now if order.due_at is None else max(now, order.due_at))
+        return self.concluder.settle(change, ChangeState.DONE, "changed before it was sent")
+
     def _may_arrive(self, order: Order, change: Change) -> bool:
-        """Tell whether a request that was sent for the change, perhaps by a worker that died, may still arrive."""
+        """Tell whether a request that was sent for the change, perhaps by a worker that died, may still arrive.
+
+        A cancel that arrives twice does no harm; a late copy of an amend would undo the amend that follows it.
+        """
+        if change.horizon_ms is None:
+            return False
+        if change.kind is ChangeKind.CANCEL and change.state is ChangeState.PENDING:
+            return False
         now_ms = self.accounts.get(order.account).clock.to_exchange_ms(self.clock.now())
-        return change.horizon_ms is not None and now_ms <= change.horizon_ms
+        return now_ms <= change.horizon_ms
+
+    def _next_try(self, change: Change) -> datetime:
+        now = self.clock.now()
+        age_s = (now - change.created_at).total_seconds()
+        return now + timedelta(seconds=min(max(age_s / 2, LEAST_WAIT_S), MOST_WAIT_S))
 
     def _next(self, waiting: list[Change]) -> Change:
-        """Return the oldest change; a cancel makes the amends that wait before it pointless."""
+        """Return the oldest change; a cancel goes first and makes the amends that wait pointless."""
         cancel = next((change for change in waiting if change.kind is ChangeKind.CANCEL), None)
         if cancel is None:
             return waiting[0]
         for change in waiting:
             if change.kind is ChangeKind.AMEND and change.state is ChangeState.PENDING:
-                self._settle(change, ChangeState.VOID, "overtaken by a cancel")
-        in_flight = [change for change in waiting if change.state is ChangeState.SUBMITTING]
-        return in_flight[0] if in_flight else cancel
+                self.concluder.settle(change, ChangeState.VOID, "overtaken by a cancel")
+        return cancel
 
     def _try_send(self, order: Order, change: Change) -> str:
         is_cancel = change.kind is ChangeKind.CANCEL
         halt = self.halts.silencing(order.account) if is_cancel else self.halts.on(order.account)
         if halt is not None:
-            return self._postpone(change, 5.0, f"halted: {halt.code}")
+            return self.concluder.postpone(change, 5.0, f"halted: {halt.code}")
         try:
             account = self.accounts.get(order.account)
             wanted = self._wanted(order, change, account)
             return self._send(order, change, account, wanted)
         except OrderDenied as denial:
-            return self._settle(change, ChangeState.REFUSED, f"{denial} {denial.fix}", code=denial.reason)
+            return self.concluder.settle(change, ChangeState.REFUSED, f"{denial} {denial.fix}", code=denial.reason)
         except BucketDenied as e:
-            return self._postpone(change, e.retry_after_s, "quota")
+            return self.concluder.postpone(change, e.retry_after_s, "quota")
         except (BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
-            return self._postpone(change, 1 + self.rng(), str(e))
+            return self.concluder.postpone(change, 1 + self.rng(), str(e))
         except OrderRejected as e:
             self.halts.obey(order.account, e)
-            return self._postpone(change, 1 + self.rng(), str(e))
+            return self.concluder.postpone(change, 1 + self.rng(), str(e))
 
     def _wanted(self, order: Order, change: Change, account: Account) -> Mapping[str, str]:
         """Return the values of an amend, fitted to the instrument; none for a cancel."""
@@ -210,8 +233,9 @@ class Changes:
         path = CANCEL if is_cancel else AMEND
         with self.valve.open(order.account, path, order.category, max_wait_s=self.max_wait_s) as passage:
             lease_until = self.clock.now() + timedelta(seconds=self.lease_s)
-            # a claimant that dies may have sent it: nobody acts on it before a late copy can no longer arrive
-            over_at = lease_until + timedelta(milliseconds=account.reach_ms)
+            # a claimant that dies may have sent it: nobody amends before a late copy can no longer arrive
+            reach = timedelta(milliseconds=0 if is_cancel else account.reach_ms)
+            over_at = lease_until + reach
             horizon_ms = account.clock.to_exchange_ms(over_at)
             patch: ChangePatch = {"attempts": change.attempts + 1, "wake_at": over_at, "horizon_ms": horizon_ms}
             claimed = self.ledger.move_change(change, ChangeState.SUBMITTING, patch, {})
@@ -222,67 +246,4 @@ class Changes:
             else:
                 answer = account.exchange.amend(order, wanted, sign_before=lease_until)
             passage.report(answer)
-        return self._conclude(order, claimed, answer, wanted)
-
-    def _conclude(self, order: Order, change: Change, answer: Answer, wanted: Mapping[str, str]) -> str:
-        now = self.clock.now()
-        outcome = answer.outcome
-        code = outcome_code(outcome)
-        match outcome:
-            case Acknowledged():
-                if change.kind is ChangeKind.CANCEL or not self._write_amended(order, change, wanted):
-                    self._settle(change, ChangeState.DONE, "acknowledged", code=code)
-                self.ledger.wake(order.order_id, now + timedelta(seconds=0.3))
-                return "done"
-            case Refused(action=Action.HALT_ACCOUNT | Action.HALT_IP):
-                self.halts.obey(order.account, OrderRejected(outcome.message, ret_code=code))
-                return self._postpone(change, 1.0, f"halted: {code}", code=code)
-            case Refused(action=Action.BACK_OFF | Action.RETRY_SOON | Action.RESYNC_CLOCK) | NeverSent():
-                return self._retry(order, change, outcome)
-            case InDoubt(is_about_order=False):
-                # sent again only after the horizon: a late first copy must not overtake a later change
-                self.ledger.wake(order.order_id, now)
-                wait_s = self.accounts.get(order.account).reach_ms / 1000
-                return self._postpone(change, wait_s, f"in doubt: {code}", code=code)
-            case _:
-                self.ledger.wake(order.order_id, now)  # one look at the order, never a loop
-                return self._settle(change, ChangeState.REFUSED, outcome.message, code=code)
-
-    def _retry(self, order: Order, change: Change, outcome: Refused | NeverSent) -> str:
-        if outcome.action is Action.RESYNC_CLOCK:
-            try:
-                self.accounts.resync_clock(order.account)
-            except ExchangeUnavailable as e:
-                log.warning("clock_not_measured", account=order.account, error=str(e))
-        if change.attempts >= self.backoff.max_attempts:
-            return self._settle(change, ChangeState.REFUSED, outcome.message, code=outcome.code)
-        now = self.clock.now()
-        due_at = retry_instant(Situation(now, change.attempts), self.backoff, self.rng)
-        wait_s = 1.0 if due_at is None else (due_at - now).total_seconds()
-        self.observer.retried(outcome.code)
-        return self._postpone(change, wait_s, outcome.message, code=outcome.code)
-
-    def _write_amended(self, order: Order, change: Change, wanted: Mapping[str, str]) -> bool:
-        """Write order and change together; False: the order has ended, or another settled the change."""
-        current = order
-        amend = parse_amend(dict(wanted))
-        update = {name: getattr(amend, name) for name in amend.model_fields_set}
-        for _try in range(5):
-            if current.state not in ON_EXCHANGE_STATES:
-                return False
-            patch: Patch = {"request": current.request.model_copy(update=update)}
-            if self.ledger.transition(current, Event.AMENDED, patch, dict(wanted), done=change) is not None:
-                return True
-            current = self.ledger.get(order.order_id)
-        return False
-
-    def _postpone(self, change: Change, wait_s: float, why: str, *, code: str = "") -> str:
-        wake_at = self.clock.now() + timedelta(seconds=max(wait_s, 0.05))
-        patch: ChangePatch = {"wake_at": wake_at, "last_code": code, "last_message": why}
-        self.ledger.move_change(change, ChangeState.PENDING, patch, {"why": why, "code": code})
-        return why
-
-    def _settle(self, change: Change, state: ChangeState, why: str, *, code: str = "") -> str:
-        patch: ChangePatch = {"wake_at": None, "last_code": code, "last_message": why}
-        self.ledger.move_change(change, state, patch, {"why": why, "code": code})
-        return state.value
+        return self.concluder.conclude(order, claimed, answer, wanted)

@@ -85,6 +85,8 @@ class Executor:
             return "not due yet"
         if order.deadline_at is not None and order.deadline_at <= now:
             return self._move(order, Event.EXPIRED, {}, {"why": "its deadline passed before it was sent"})
+        if order.attempts and self.ledger.open_changes(order.order_id):
+            return "its changes come first"  # asked for while it was being sent, and it came back unsent
         return self._execute_due(order)
 
     def _execute_due(self, order: Order) -> str:

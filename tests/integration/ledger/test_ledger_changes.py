@@ -131,6 +131,19 @@ def test_order_that_was_moved_keeps_its_change_open(ledger: Ledger) -> None:
     assert ledger.events(order.order_id) == before
 
 
+def test_rest_change_lets_it_sleep_unless_it_was_moved(ledger: Ledger) -> None:
+    """The sleep leaves no version and no line; a change that someone moved meanwhile keeps its own instant."""
+    order, asked = accept_one_with_change(ledger)
+    before = ledger.events(order.order_id)
+    ledger.rest_change(asked, NOON + 2 * SNOOZE)
+    [resting] = ledger.open_changes(order.order_id)
+    assert (resting.wake_at, resting.version) == (NOON + 2 * SNOOZE, asked.version)
+    assert ledger.events(order.order_id) == before
+    moved = ledger.move_change(resting, ChangeState.SUBMITTING, {"wake_at": NOON + SNOOZE}, {})
+    ledger.rest_change(resting, NOON + 3 * SNOOZE)
+    assert [moved] == ledger.open_changes(order.order_id)
+
+
 def accept_one_with_change(ledger: Ledger) -> tuple[Order, Change]:
     """Store an order and an amend of it."""
     order = accept_one(ledger)

@@ -22,6 +22,7 @@ from test_ledger_changes import (  # noqa: F401
     test_move_change_settled_stays_settled,
     test_move_change_without_wake_at_shows_the_one_that_is_stored,
     test_order_that_was_moved_keeps_its_change_open,
+    test_rest_change_lets_it_sleep_unless_it_was_moved,
 )
 from test_ledger_schedule import (  # noqa: F401
     test_take_due_changes_takes_oldest_first_once,

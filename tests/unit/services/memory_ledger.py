@@ -237,6 +237,12 @@ class MemoryLedger:
         self.note(change.order_id, f"{change.kind.value}_{state.value}", facts)
         return moved
 
+    def rest_change(self, change: Change, at: datetime) -> None:
+        """Let an open change sleep until `at`."""
+        stored = self.all_changes[change.change_id]
+        if stored.version == change.version and stored.state in OPEN_CHANGES:
+            self.all_changes[change.change_id] = replace(stored, wake_at=at)
+
     def take_due_changes(self, now: datetime, *, limit: int, snooze: timedelta) -> list[Change]:
         """Take due changes, oldest first."""
         due = [c for c in self.all_changes.values() if c.wake_at is not None and c.wake_at <= now]
@@ -290,6 +296,10 @@ class MemoryLedger:
         fresh = Incident(len(self._incidents) + 1, key, severity, title, detail, fix, at, at)
         self._incidents[key] = fresh if known is None else replace(known, count=known.count + 1, last_seen_at=at)
         return self._incidents[key], known is None
+
+    def open_incidents(self) -> dict[str, Incident]:
+        """Return the unresolved incidents by key; for tests."""
+        return dict(self._incidents)
 
     def resolve_incident(self, key: str, at: datetime) -> Incident | None:
         """Close an incident."""

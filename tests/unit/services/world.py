@@ -14,6 +14,7 @@ from sluicegate.domain.risk import RiskLimits
 from sluicegate.ports import Account, BucketSpec
 from sluicegate.ratelimit.memory import MemoryBuckets
 from sluicegate.services.changes import Changes
+from sluicegate.services.conclude import Concluder
 from sluicegate.services.execute import Executor
 from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
@@ -156,9 +157,9 @@ class World:
             Gates(ledger),
             self.halts,
             publisher,
+            Concluder(ledger, accounts, self.halts, clock, observer, backoff, rng),
             clock,
             observer,
-            backoff,
             max_wait_s=0.5,
             lease_s=LEASE_S,
             rng=rng,
