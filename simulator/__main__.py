@@ -17,6 +17,7 @@ import uvicorn
 from simulator.config import BadConfig, Config, read_config
 from simulator.exchange import Exchange
 from simulator.server import Application, ExposedProtocol
+from simulator.sockets.connection import ExposedSocket
 
 _EXAMPLES = """\
 examples:
@@ -68,7 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         http=ExposedProtocol,
         loop="auto",
         lifespan="off",
-        ws="none",
+        ws=ExposedSocket,
+        ws_max_size=1_000_000,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
         access_log=False,
         log_level="warning",
         proxy_headers=False,

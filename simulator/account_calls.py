@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 
 from simulator.accounts import MAKER_FEE, TAKER_FEE, Account, Wallet
@@ -114,9 +115,12 @@ def wallet_balance(call: Call) -> Reply:
     if call.params.get("accountType") != "UNIFIED":
         raise bad_parameter("accountType must be UNIFIED")
     asked = [coin for coin in str(call.params.get("coin", "")).split(",") if coin]
-    account, exchange = call.account, call.exchange
-    held = asked or [coin for coin, wallet in account.wallets.items() if wallet.balance]
-    coins = [_coin_view(exchange, account, coin) for coin in held]
+    held = asked or [coin for coin, wallet in call.account.wallets.items() if wallet.balance]
+    return Reply({"list": [account_view(call.exchange, call.account, held)]})
+
+
+def account_view(exchange: Exchange, account: Account, coins: Collection[str]) -> Json:
+    """Show an account's totals in USD, and some of its coins."""
     market = exchange.market
     equity = account.equity(market)
     wallets = sum((wallet.balance * market.dollars(coin) for coin, wallet in account.wallets.items()), ZERO)
@@ -128,7 +132,7 @@ def wallet_balance(call: Call) -> Reply:
         ZERO,
     )
     initial = position_margin + account.order_margin
-    view = {
+    return {
         "accountType": "UNIFIED",
         "accountLTV": "0",
         "accountIMRate": _shown(initial / equity) if equity else "0",
@@ -140,9 +144,8 @@ def wallet_balance(call: Call) -> Reply:
         "totalPerpUPL": _shown(equity - wallets),
         "totalInitialMargin": _shown(initial),
         "totalMaintenanceMargin": _shown(position_margin / 2),
-        "coin": coins,
+        "coin": [_coin_view(exchange, account, coin) for coin in coins],
     }
-    return Reply({"list": [view]})
 
 
 def _coin_view(exchange: Exchange, account: Account, coin: str) -> Json:

@@ -49,7 +49,12 @@ class Wallet:
 
 @dataclass(slots=True)
 class Position:
-    """What an account holds of one contract; `net` is negative when short."""
+    """What an account holds of one contract; `net` is negative when short.
+
+    Args:
+        stops_parent: The orderLinkId of the order that brought the full take profit or stop loss along.
+        seq: Of the execution that changed it last.
+    """
 
     instrument: Instrument
     idx: int
@@ -58,8 +63,10 @@ class Position:
     realised: Decimal = ZERO
     take_profit: str = ""
     stop_loss: str = ""
+    stops_parent: str = ""
     created_ms: int = 0
     updated_ms: int = 0
+    seq: int = -1
 
     @property
     def size(self) -> Decimal:

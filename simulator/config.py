@@ -83,6 +83,9 @@ class Config:
     network_delay_ms: float = 0.0
     network_jitter_ms: float = 0.0
     network_seed: int = 1
+    connect_limit: int | None = 500
+    socket_idle_s: float = 600.0
+    socket_scan_s: float = 30.0
 
 
 def read_config(path: Path) -> Config:
@@ -117,11 +120,13 @@ class _Reader:
             "limits",
             "caps",
         }
-        self._only(table, known | {"network"}, "the file")
+        self._only(table, known | {"network", "sockets"}, "the file")
         limits = self._table(table, "limits")
         self._only(limits, {"window", "ip_limit", "ip_window_s", "ip_ban_s", "uid"}, "[limits]")
         network = self._table(table, "network")
         self._only(network, {"delay_ms", "jitter_ms", "seed"}, "[network]")
+        sockets = self._table(table, "sockets")
+        self._only(sockets, {"connect_limit", "idle_s", "scan_s"}, "[sockets]")
         caps = self._table(table, "caps")
         self._only(caps, set(Caps.__slots__), "[caps]")
         window = limits.get("window", "rolling")
@@ -147,6 +152,9 @@ class _Reader:
             network_delay_ms=self._number(network, "delay_ms", 0),
             network_jitter_ms=self._number(network, "jitter_ms", 0),
             network_seed=int(self._number(network, "seed", 1)),
+            connect_limit=int(self._number(sockets, "connect_limit", 500)) or None,
+            socket_idle_s=self._number(sockets, "idle_s", 600),
+            socket_scan_s=self._number(sockets, "scan_s", 30),
         )
 
     def _accounts(self, table: dict[str, Any]) -> dict[int, Balances]:

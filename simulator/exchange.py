@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -11,6 +11,7 @@ from simulator.accounts import Account
 from simulator.clock import Clock
 from simulator.config import Config
 from simulator.faults import FaultBook
+from simulator.feed import Feed
 from simulator.ids import new_uuid
 from simulator.instruments import Instruments, load_instruments
 from simulator.keys import Key, KeyRing
@@ -38,6 +39,8 @@ class Exchange:
     def __init__(self, config: Config, later: Later) -> None:
         self.config = config
         self._later = later
+        self.feed = Feed()
+        self.on_reset: Callable[[], None] = lambda: None
         self.reset()
 
     def reset(self) -> None:
@@ -54,13 +57,14 @@ class Exchange:
             self.uid_limits.override(item.uid, item.path, item.line, item.limit)
         self.ip_limit = IpLimit(config.ip_limit, config.ip_window_s, config.ip_ban_s)
         self.margin = Margin(self.market)
-        self.matching = Matching(self.market, self.clock, self.margin, self.accounts, self._later)
+        self.matching = Matching(self.market, self.clock, self.margin, self.accounts, self._later, self.feed)
         self.stops = Stops(self)
         self.stats = Stats()
         self.faults = FaultBook()
         self.network = Network(config.network_delay_ms, config.network_jitter_ms, config.network_seed)
         self._numbers = itertools.count(1)
         self.visible_after_ns = 0
+        self.on_reset()
 
     def admit_order(self, account: Account, order: Order) -> None:
         """Number an order, take it into the books and hand it to the matcher."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,6 +15,7 @@ HTTP_FAULTS = frozenset({
     "delay", "drop_before", "drop_after", "reset", "status", "ret_code", "bad_json", "slow_visibility",
     "no_limit_headers", "reset_in_past",
 })  # fmt: skip
+EVENT_KINDS = ("order", "execution", "position", "wallet")
 STREAM_FAULTS = frozenset({"duplicate_event", "lose_event", "reorder_events"})
 _WITH_WHEN = frozenset({"delay", "reset", "status", "ret_code", "bad_json"})
 _NUMBERS = {
@@ -26,6 +27,13 @@ _NUMBERS = {
     "ret_code": {"ret_code"},
     "slow_visibility": {"seconds"},
     "reset_in_past": {"ms"},
+    "duplicate_event": {"delay_ms"},
+    "reorder_events": {"delay_ms"},
+}
+_DEFAULTS: dict[str, Json] = {
+    "reset_in_past": {"ms": 5000},
+    "duplicate_event": {"delay_ms": 0},
+    "reorder_events": {"delay_ms": 50},
 }
 
 
@@ -39,8 +47,9 @@ class Fault:
 
     Args:
         path: Glob on the path, None for any; likewise `uid` and `symbol`.
-        remaining: How many more requests it hits; None for no end.
-        probability: Chance that it hits a matching request.
+        topic: Of private events: `order`, `execution`, `position` or `wallet`, also as `order.linear`.
+        remaining: How many more requests or events it hits; None for no end.
+        probability: Chance that it hits a matching request or event.
     """
 
     id: int
@@ -49,6 +58,7 @@ class Fault:
     path: str | None = None
     uid: int | None = None
     symbol: str | None = None
+    topic: str | None = None
     remaining: int | None = None
     probability: float | None = None
     hits: int = 0
@@ -70,14 +80,24 @@ class Fault:
     def concerns(self, path: str, uid: int | None, symbols: Collection[str]) -> bool:
         """Say whether a request is among those the fault may hit."""
         return (
-            (self.path is None or fnmatchcase(path, self.path))
+            self.name in HTTP_FAULTS
+            and (self.path is None or fnmatchcase(path, self.path))
             and (self.uid is None or self.uid == uid)
             and (self.symbol is None or self.symbol in symbols)
         )
 
+    def concerns_event(self, topics: Collection[str], uid: int, symbol: str) -> bool:
+        """Say whether an event of the private topics is among those the fault may hit."""
+        return (
+            self.name in STREAM_FAULTS
+            and (self.topic is None or self.topic in topics)
+            and (self.uid is None or self.uid == uid)
+            and (self.symbol is None or self.symbol == symbol)
+        )
+
     def view(self) -> Json:
         """Show the fault as `/simulator/faults` does."""
-        match = {"path": self.path, "uid": self.uid, "symbol": self.symbol}
+        match = {"path": self.path, "uid": self.uid, "symbol": self.symbol, "topic": self.topic}
         shown: Json = {
             "id": self.id,
             "fault": self.name,
@@ -119,10 +139,15 @@ class FaultBook:
 
     def strike(self, path: str, uid: int | None, symbols: Collection[str]) -> list[Fault]:
         """Return the faults that hit this request, and count them down."""
+        return self._strike(fault for fault in self.active if fault.concerns(path, uid, symbols))
+
+    def strike_event(self, topics: Collection[str], uid: int, symbol: str) -> list[Fault]:
+        """Return the faults that hit this event, and count them down."""
+        return self._strike(fault for fault in self.active if fault.concerns_event(topics, uid, symbol))
+
+    def _strike(self, concerned: Iterable[Fault]) -> list[Fault]:
         hitting = []
-        for fault in self.active:
-            if not fault.concerns(path, uid, symbols):
-                continue
+        for fault in concerned:
             if fault.probability is not None and self._random.random() >= fault.probability:
                 continue
             if fault.remaining is not None:
@@ -139,14 +164,13 @@ def _read(description: Json, fault_id: int) -> Fault:
     if unknown:
         raise BadFault(f"unknown fields {sorted(unknown)}; use match, fault, args, and count or probability")
     name = description.get("fault")
-    if name in STREAM_FAULTS:
-        raise BadFault(f"{name} concerns the private WebSocket, which this version does not serve")
-    if name not in HTTP_FAULTS:
-        raise BadFault(f"fault must be one of {', '.join(sorted(HTTP_FAULTS))}")
+    if name not in HTTP_FAULTS | STREAM_FAULTS:
+        raise BadFault(f"fault must be one of {', '.join(sorted(HTTP_FAULTS | STREAM_FAULTS))}")
     args = _read_args(str(name), description.get("args") or {})
     match = description.get("match") or {}
-    if not isinstance(match, dict) or set(match) - {"path", "uid", "symbol"}:
-        raise BadFault("match must be an object with path, uid and symbol, each optional")
+    place = "topic" if name in STREAM_FAULTS else "path"
+    if not isinstance(match, dict) or set(match) - {place, "uid", "symbol"}:
+        raise BadFault(f"match must be an object with {place} (for {name}), uid and symbol, each optional")
     return Fault(
         id=fault_id,
         name=str(name),
@@ -154,6 +178,7 @@ def _read(description: Json, fault_id: int) -> Fault:
         path=_text(match, "path"),
         uid=_whole(match, "uid"),
         symbol=_text(match, "symbol"),
+        topic=_topic(match),
         remaining=_count(description),
         probability=_probability(description),
     )
@@ -189,7 +214,7 @@ def _required(name: str, args: Json) -> Json:
         raise BadFault('delay needs args like {"seconds": 2} or {"delay_ms": 250}')
     if name == "slow_visibility" and "seconds" not in args:
         raise BadFault('slow_visibility needs args like {"seconds": 2}')
-    return {"ms": 5000} if name == "reset_in_past" else {}
+    return dict(_DEFAULTS.get(name, {}))
 
 
 def _text(match: Json, name: str) -> str | None:
@@ -197,6 +222,15 @@ def _text(match: Json, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise BadFault(f"match.{name} must be a string")
     return value
+
+
+def _topic(match: Json) -> str | None:
+    topic = _text(match, "topic")
+    if topic is not None and topic.partition(".")[0] not in EVENT_KINDS:
+        raise BadFault(
+            f"match.topic must be one of {', '.join(EVENT_KINDS)}, or one with its category: order.linear"
+        )
+    return topic
 
 
 def _whole(match: Json, name: str) -> int | None:

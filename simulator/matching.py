@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from simulator.accounts import Account
+from simulator.accounts import Account, Position
 from simulator.clock import Clock
+from simulator.feed import Feed
 from simulator.instruments import ZERO, Instrument
 from simulator.margin import Margin
 from simulator.market import Market
-from simulator.orders import Order, Status, Trigger
+from simulator.orders import Execution, Order, Status, Trigger
 from simulator.settlement import Settlement
 from simulator.wire import Refusal
 
@@ -29,10 +30,17 @@ class Matching:
         margin: Holdings of open orders.
         accounts: All accounts by UID; shared with the rest of the exchange.
         later: Runs a step after the matching delay, first in, first out.
+        feed: Is told every change.
     """
 
     def __init__(
-        self, market: Market, clock: Clock, margin: Margin, accounts: Mapping[int, Account], later: Later
+        self,
+        market: Market,
+        clock: Clock,
+        margin: Margin,
+        accounts: Mapping[int, Account],
+        later: Later,
+        feed: Feed,
     ) -> None:
         self._market = market
         self._clock = clock
@@ -40,6 +48,7 @@ class Matching:
         self._settlement = Settlement(clock, margin)
         self._accounts = accounts
         self._later = later
+        self._feed = feed
         self._resting: dict[Instrument, dict[str, Order]] = {}
         self.on_fill: Callable[[Account, Order], None] = lambda _account, _order: None
         self.on_flat: Callable[[Account, Order], None] = lambda _account, _order: None
@@ -92,6 +101,12 @@ class Matching:
             self._fill(order, order.price, qty, is_maker=True)
             volume = None if volume is None else volume - qty
 
+    def charge_funding(self, account: Account, position: Position, rate: Decimal) -> Execution:
+        """Book the funding fee of a position: longs pay shorts while the rate is positive."""
+        execution = self._settlement.fund(account, position, self._market.last(position.instrument), rate)
+        self._feed.executed(account, execution)
+        return execution
+
     def _account(self, order: Order) -> Account:
         return self._accounts[order.uid]
 
@@ -110,9 +125,11 @@ class Matching:
         account = self._account(order)
         self._leave(order)
         account.triggered(order)
-        order.status = Status.NEW
+        order.status = Status.TRIGGERED
         order.updated_ms = self._clock.now_ms()
         account.recount(order)
+        self._feed.order_changed(account, order)
+        order.status = Status.NEW
         try:
             self._margin.hold(account, order)
         except Refusal:
@@ -177,10 +194,12 @@ class Matching:
                 return
             qty = min(qty, order.remaining)
         execution = self._settlement.fill(account, order, price, qty, is_maker=is_maker)
+        self._feed.executed(account, execution)
         if order.remaining <= 0:
             self._close(order, Status.FILLED)
         else:
             order.status = Status.PARTIALLY_FILLED
+            self._feed.order_changed(account, order)
         if execution.closed_size and not account.position(order.instrument, order.position_idx).net:
             self._clear_reduce_only(order)
             self.on_flat(account, order)
@@ -203,6 +222,11 @@ class Matching:
         order.updated_ms = self._clock.now_ms()
         if order.trigger and "trigger_price" in change:
             order.trigger = Trigger(change["trigger_price"], order.trigger.rising, order.trigger.by)
+        self._change_size(order, change)
+        self._feed.order_changed(self._account(order), order)
+
+    def _change_size(self, order: Order, change: Mapping[str, Decimal]) -> None:
+        """Give an order its new quantity and price, unless it has filled beyond it or cannot be paid for."""
         qty, price = change.get("qty", order.qty), change.get("price", order.price)
         if (qty, price) == (order.qty, order.price) or qty <= order.executed_qty:
             return
@@ -221,6 +245,7 @@ class Matching:
 
     def _rest(self, order: Order) -> None:
         self._resting.setdefault(order.instrument, {})[order.id] = order
+        self._feed.order_changed(self._account(order), order)
 
     def _leave(self, order: Order) -> None:
         self._resting.get(order.instrument, {}).pop(order.id, None)
@@ -232,6 +257,7 @@ class Matching:
         order.updated_ms = self._clock.now_ms()
         self._leave(order)
         self._margin.release(account, order)
+        self._feed.order_changed(account, order)
 
 
 def _is_reached(order: Order, last: Decimal) -> bool:

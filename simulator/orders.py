@@ -14,10 +14,14 @@ Side = Literal["Buy", "Sell"]
 
 
 class Status(StrEnum):
-    """Where an order stands; the words are Bybit's, but for `Created`: acknowledged, not yet with the matcher."""
+    """Where an order stands; the words are Bybit's, but for `Created`: acknowledged, not yet with the matcher.
+
+    `Triggered` lasts for one push: the order is `New`, or ended, by the time anyone can ask.
+    """
 
     CREATED = "Created"
     UNTRIGGERED = "Untriggered"
+    TRIGGERED = "Triggered"
     NEW = "New"
     PARTIALLY_FILLED = "PartiallyFilled"
     FILLED = "Filled"
@@ -27,7 +31,7 @@ class Status(StrEnum):
     DEACTIVATED = "Deactivated"
 
 
-OPEN = frozenset({Status.CREATED, Status.UNTRIGGERED, Status.NEW, Status.PARTIALLY_FILLED})
+OPEN = frozenset({Status.CREATED, Status.UNTRIGGERED, Status.TRIGGERED, Status.NEW, Status.PARTIALLY_FILLED})
 FORGOTTEN_AFTER_A_DAY = frozenset({Status.CANCELLED, Status.REJECTED, Status.DEACTIVATED})
 
 
@@ -54,6 +58,7 @@ class Order:
         held: Spot: coins locked; derivatives: initial margin in USD.
         closed_rank: How many orders of this account and category had closed before this one; -1 while open.
         visible_from_ns: Queries do not show the order before this monotonic reading.
+        parent_link_id: The orderLinkId of the order that brought this take profit or stop loss along.
         extra: Optional parameters that are only echoed, under their wire names.
     """
 
@@ -89,6 +94,7 @@ class Order:
     closed_rank: int = -1
     visible_from_ns: int = 0
     executions: list[Execution] | None = None
+    parent_link_id: str = ""
     extra: dict[str, str] | None = None
 
     @property
@@ -129,7 +135,10 @@ class Order:
 
 @dataclass(slots=True, eq=False)
 class Execution:
-    """One fill of one order; `leaves` is what the order still had open after it."""
+    """One fill of one order; `leaves` is what the order still had open after it.
+
+    `kind` is Bybit's execType; a `Funding` fee belongs to an order that nobody placed.
+    """
 
     id: str
     seq: int
@@ -145,6 +154,7 @@ class Execution:
     leaves: Decimal
     closed_size: Decimal = ZERO
     profit: Decimal = ZERO
+    kind: str = "Trade"
 
 
 def text(number: Decimal) -> str:
@@ -162,7 +172,7 @@ def order_view(order: Order) -> Json:
     view = {
         "orderId": order.id,
         "orderLinkId": order.link_id,
-        "parentOrderLinkId": "",
+        "parentOrderLinkId": order.parent_link_id,
         "blockTradeId": "",
         "symbol": order.instrument.symbol,
         "price": text(order.price),
@@ -260,7 +270,7 @@ def execution_view(execution: Execution) -> Json:
         "execPrice": text(execution.price),
         "execQty": text(execution.qty),
         "execValue": text(execution.value),
-        "execType": "Trade",
+        "execType": execution.kind,
         "execTime": str(execution.time_ms),
         "isMaker": execution.is_maker,
         "closedSize": text(execution.closed_size),

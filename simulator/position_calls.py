@@ -41,11 +41,12 @@ def position_list(call: Call) -> Reply:
     start = query_number({"n": str(params.get("cursor", "")).partition("=")[2]}, "n", 1, 10**9) - 1
     page = held[start : start + limit]
     cursor = f"first={start + limit + 1}" if len(held) > start + limit else ""
-    shown = [_position_view(call.exchange, account, item) for item in page]
+    shown = [position_view(call.exchange, account, item) for item in page]
     return Reply({"nextPageCursor": cursor, "category": category, "list": shown})
 
 
-def _position_view(exchange: Exchange, account: Account, position: Position) -> Json:
+def position_view(exchange: Exchange, account: Account, position: Position) -> Json:
+    """Show a position as `position/list` does."""
     instrument = position.instrument
     mark = exchange.market.last(instrument)
     is_open = bool(position.net)
@@ -85,7 +86,7 @@ def _position_view(exchange: Exchange, account: Account, position: Position) -> 
         "leverageSysUpdatedTime": "",
         "createdTime": str(position.created_ms or ""),
         "updatedTime": str(position.updated_ms or ""),
-        "seq": position.updated_ms or -1,
+        "seq": position.seq,
     }
 
 
@@ -187,6 +188,7 @@ def _set_full(call: Call, position: Position, profit: Decimal | None, loss: Deci
     after = before[0] if profit is None else profit, before[1] if loss is None else loss
     if after == before:
         raise Refusal(34040, "not modified")
+    position.stops_parent = ""
     call.exchange.stops.set_full(call.account, position, profit=profit, loss=loss)
 
 

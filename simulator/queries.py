@@ -112,7 +112,7 @@ def executions(call: Call) -> Reply:
         fills = (
             fill
             for fill in _newest_first(booked, _cursor_of(params), lambda fill: fill.seq)
-            if start_ms <= fill.time_ms <= end_ms and chosen.passes(fill.order) and kind in ("", "Trade")
+            if start_ms <= fill.time_ms <= end_ms and chosen.passes(fill.order) and kind in ("", fill.kind)
         )
     before = _cursor_of(params)
     page: list[Execution] = []

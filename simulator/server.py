@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from simulator.exchange import Exchange
 from simulator.faults import Fault
 from simulator.gateway import FORBIDDEN, Arrival, Gateway
+from simulator.sockets.hub import Hub
 from simulator.truth import Truth
 from simulator.wire import Request, Response
 
@@ -49,10 +50,14 @@ class Application:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._gateway = Gateway(exchange)
-        self._truth = Truth(exchange)
+        self._hub = Hub(exchange)
+        self._truth = Truth(exchange, self._hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event of uvicorn."""
+        if scope["type"] == "websocket":
+            await self._hub.serve(scope, receive, send)
+            return
         if scope["type"] != "http":
             return
         request = await _read(scope, receive, trusts_forwarded=self._exchange.config.trust_forwarded)

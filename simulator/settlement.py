@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from decimal import Decimal
 
-from simulator.accounts import MAKER_FEE, TAKER_FEE, Account
+from simulator.accounts import MAKER_FEE, TAKER_FEE, Account, Position
 from simulator.clock import Clock
 from simulator.ids import new_uuid
 from simulator.instruments import ZERO
 from simulator.margin import Margin
-from simulator.orders import Execution, Order
+from simulator.orders import Execution, Order, Status
 
 _GRAIN = Decimal("1E-12")
 
@@ -63,6 +63,58 @@ class Settlement:
         account.executions[category].append(execution)
         return execution
 
+    def fund(self, account: Account, position: Position, mark: Decimal, rate: Decimal) -> Execution:
+        """Book a funding fee: an execution that belongs to no order anybody placed.
+
+        Args:
+            account: Who holds the position.
+            position: What is held; it does not change.
+            mark: The price that its value is reckoned at.
+            rate: Positive if longs pay.
+        """
+        instrument, now_ms = position.instrument, self._clock.now_ms()
+        value = instrument.value(position.size, mark)
+        fee = (value * rate * (1 if position.net > 0 else -1)).quantize(_GRAIN)
+        bearer = Order(
+            number=0,
+            id=f"{now_ms // 1000}-{instrument.symbol}-{account.uid}-{'Sell' if position.net > 0 else 'Buy'}",
+            link_id="",
+            uid=account.uid,
+            instrument=instrument,
+            side="Sell" if position.net > 0 else "Buy",
+            kind="UNKNOWN",
+            qty=ZERO,
+            price=ZERO,
+            tif="GTC",
+            created_ms=now_ms,
+            updated_ms=now_ms,
+            position_idx=position.idx,
+            create_type="",
+            status=Status.FILLED,
+        )
+        execution = Execution(
+            id=new_uuid(),
+            seq=next(self._seq),
+            order=bearer,
+            price=mark,
+            qty=position.size,
+            value=value,
+            fee=fee,
+            fee_coin=instrument.settle,
+            fee_rate=rate,
+            is_maker=False,
+            time_ms=now_ms,
+            leaves=ZERO,
+            kind="Funding",
+        )
+        wallet = account.wallet(instrument.settle)
+        wallet.balance -= fee
+        wallet.realised -= fee
+        position.realised -= fee
+        position.seq = execution.seq
+        account.executions[instrument.category].append(execution)
+        return execution
+
 
 def _settle_spot(account: Account, execution: Execution) -> None:
     """Swap the coins; the fee is paid in the coin that is received."""
@@ -89,6 +141,7 @@ def _settle_contract(account: Account, execution: Execution) -> None:
     position = account.position(order.instrument, order.position_idx)
     signed = execution.qty if order.is_buy else -execution.qty
     execution.closed_size, execution.profit = position.trade(signed, execution.price, execution.time_ms)
+    position.seq = execution.seq
     account.keep(position)
     wallet = account.wallet(settle)
     wallet.balance += execution.profit - execution.fee

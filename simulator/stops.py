@@ -78,6 +78,7 @@ class Stops:
             stop_type=stop_type,
             create_type=_CREATED_BY[stop_type],
             last_on_create=exchange.market.last(position.instrument),
+            parent_link_id="" if stop_type.startswith("Partial") else position.stops_parent,
         )
         exchange.admit_order(account, order)
 
@@ -94,6 +95,8 @@ class Stops:
         profit, loss = extra.get("takeProfit"), extra.get("stopLoss")
         if order.reduce_only:
             profit = loss = None
+        if profit or loss:
+            position.stops_parent = order.link_id
         self.set_full(
             account,
             position,
@@ -103,4 +106,4 @@ class Stops:
 
     def _clear(self, account: Account, order: Order) -> None:
         position = account.position(order.instrument, order.position_idx)
-        position.take_profit = position.stop_loss = ""
+        position.take_profit = position.stop_loss = position.stops_parent = ""

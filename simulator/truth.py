@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
-from typing import Any, cast
+from typing import cast
 from urllib.parse import parse_qs
 
+from simulator.bodies import BadRequest, amount_in, body_of, number_in, uid_in
 from simulator.exchange import Exchange
 from simulator.faults import BadFault
 from simulator.instruments import CATEGORIES
 from simulator.orders import Order, execution_view, order_view, text
 from simulator.quotas import QUOTAS, Line
+from simulator.sockets.hub import Hub
+from simulator.sockets.levers import stream_calls
 from simulator.wire import Json, Request, Response, encode
 
 
-class BadRequest(ValueError):
-    """A call under `/simulator/` cannot be understood; the message says how to fix it."""
-
-
 class Truth:
-    """Answer the paths under `/simulator/`; no signature, no limit, no fault applies to them."""
+    """Answer the paths under `/simulator/`; no signature, no limit, no fault applies to them.
 
-    def __init__(self, exchange: Exchange) -> None:
+    Args:
+        exchange: The exchange.
+        hub: Its WebSockets.
+    """
+
+    def __init__(self, exchange: Exchange, hub: Hub) -> None:
         self._exchange = exchange
+        self._hub = hub
         self._calls: dict[tuple[str, str], Callable[[Request], Json]] = {
             ("GET", "/simulator/health"): self._health,
             ("GET", "/simulator/orders"): self._orders,
@@ -40,6 +43,7 @@ class Truth:
             ("POST", "/simulator/matching"): self._matching,
             ("POST", "/simulator/restart"): self._restart,
             ("POST", "/simulator/reset"): self._reset,
+            **stream_calls(exchange, hub),
         }
 
     def answer(self, request: Request) -> Response:
@@ -96,41 +100,42 @@ class Truth:
         return {
             "uids": exchange.stats.report(exchange.uid_limits),
             "ips": exchange.ip_limit.report(exchange.clock.elapsed_ns()),
+            "streams": self._hub.report(),
         }
 
     def _list_faults(self, _request: Request) -> Json:
         return {"list": [fault.view() for fault in self._exchange.faults.active]}
 
     def _add_fault(self, request: Request) -> Json:
-        return self._exchange.faults.add(_body_of(request)).view()
+        return self._exchange.faults.add(body_of(request)).view()
 
     def _clear_faults(self, _request: Request) -> Json:
         self._exchange.faults.clear()
         return {"list": []}
 
     def _clock(self, request: Request) -> Json:
-        body = _body_of(request, "offset_ms")
-        self._exchange.clock.offset_ms = int(_number(body, "offset_ms", least=None))
+        body = body_of(request, "offset_ms")
+        self._exchange.clock.offset_ms = int(number_in(body, "offset_ms", least=None))
         return {"offset_ms": self._exchange.clock.offset_ms, "time_ms": self._exchange.clock.now_ms()}
 
     def _network(self, request: Request) -> Json:
-        body = _body_of(request, "delay_ms", "jitter_ms", "seed")
+        body = body_of(request, "delay_ms", "jitter_ms", "seed")
         network = self._exchange.network
         self._exchange.network = type(network)(
-            float(_number(body, "delay_ms", 0)),
-            float(_number(body, "jitter_ms", 0)),
-            int(_number(body, "seed", 1)),
+            float(number_in(body, "delay_ms", 0)),
+            float(number_in(body, "jitter_ms", 0)),
+            int(number_in(body, "seed", 1)),
         )
         network = self._exchange.network
         return {"delay_ms": network.delay_ms, "jitter_ms": network.jitter_ms, "seed": network.seed}
 
     def _matching(self, request: Request) -> Json:
-        body = _body_of(request, "delay_ms")
-        self._exchange.match_delay_ms = float(_number(body, "delay_ms"))
+        body = body_of(request, "delay_ms")
+        self._exchange.match_delay_ms = float(number_in(body, "delay_ms"))
         return {"delay_ms": self._exchange.match_delay_ms}
 
     def _market(self, request: Request) -> Json:
-        body = _body_of(request, "symbol", "category", "price", "qty", "depth")
+        body = body_of(request, "symbol", "category", "price", "qty", "depth")
         symbol, category = body.get("symbol"), body.get("category")
         if category is not None and category not in CATEGORIES:
             raise BadRequest(f"category must be one of {', '.join(CATEGORIES)}")
@@ -138,8 +143,8 @@ class Truth:
         instruments = [item for item in named if category in (None, item.category)]
         if not instruments:
             raise BadRequest(f"symbol {symbol!r} is unknown; GET /v5/market/instruments-info lists the symbols")
-        price = _amount(body, "price")
-        volume = _amount(body, "qty")
+        price = amount_in(body, "price")
+        volume = amount_in(body, "qty")
         if price is None and "depth" not in body:
             raise BadRequest('give a price, as in {"symbol": "BTCUSDT", "price": "59000"}, or a depth')
         for instrument in instruments:
@@ -149,7 +154,7 @@ class Truth:
                 )
         for instrument in instruments:
             if "depth" in body:
-                self._exchange.market.set_depth(instrument, _amount(body, "depth", may_be_zero=True))
+                self._exchange.market.set_depth(instrument, amount_in(body, "depth", may_be_zero=True))
             if price is not None:
                 self._exchange.market.move(instrument, price)
                 self._exchange.matching.market_moved(instrument, volume)
@@ -162,7 +167,7 @@ class Truth:
 
     def _limits(self, request: Request) -> Json:
         names = ("uid", "endpoint", "category", "limit", "window", "ip_limit", "ip_window_s", "ip_ban_s")
-        body = _body_of(request, *names)
+        body = body_of(request, *names)
         if not body:
             raise BadRequest(f"give some of {', '.join(names)}")
         if "window" in body:
@@ -183,11 +188,10 @@ class Truth:
         }
 
     def _override(self, body: Json) -> None:
-        endpoint, category, uid = body.get("endpoint"), body.get("category"), body.get("uid")
+        endpoint, category = body.get("endpoint"), body.get("category")
         if endpoint not in QUOTAS:
             raise BadRequest(f"endpoint must be one of {', '.join(QUOTAS)}")
-        if uid is not None and uid not in self._exchange.accounts:
-            raise BadRequest(f"uid {uid} is no account; there are {sorted(self._exchange.accounts)}")
+        uid = uid_in(body, self._exchange.accounts)
         if "limit" not in body:
             raise BadRequest("limit is required: requests per second, or null for the default")
         line: Line | None = cast("Line", "linear" if category == "inverse" else category) if category else None
@@ -196,18 +200,18 @@ class Truth:
             line = None  # one bucket serves all categories
         elif line is not None and line not in lines:
             raise BadRequest(f"category must be one of {', '.join(lines)}")
-        limit = None if body["limit"] is None else int(_number(body, "limit"))
+        limit = None if body["limit"] is None else int(number_in(body, "limit"))
         self._exchange.uid_limits.override(uid, endpoint, line, limit)
 
     def _limit_ips(self, body: Json) -> None:
         ip = self._exchange.ip_limit
         limit = ip.limit
         if "ip_limit" in body:
-            limit = None if body["ip_limit"] is None else int(_number(body, "ip_limit", least=1))
-        window_s = float(_number(body, "ip_window_s", ip.window_s))
+            limit = None if body["ip_limit"] is None else int(number_in(body, "ip_limit", least=1))
+        window_s = float(number_in(body, "ip_window_s", ip.window_s))
         if not window_s:
             raise BadRequest("ip_window_s must be above 0")
-        ip.configure(limit, window_s, float(_number(body, "ip_ban_s", ip.ban_s)))
+        ip.configure(limit, window_s, float(number_in(body, "ip_ban_s", ip.ban_s)))
 
     def _restart(self, _request: Request) -> Json:
         for account in self._exchange.accounts.values():
@@ -232,38 +236,3 @@ def _true_view(order: Order) -> Json:
 
 def _json(status: int, body: Json) -> Response:
     return Response(status, encode(body).encode(), [])
-
-
-def _body_of(request: Request, *known: str) -> Json:
-    try:
-        body: Any = json.loads(request.body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is no JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise BadRequest("the body must be a JSON object")
-    unknown = set(body) - set(known)
-    if known and unknown:
-        raise BadRequest(f"unknown fields {sorted(unknown)}; known are {', '.join(known)}")
-    return body
-
-
-def _number(body: Json, name: str, default: float | None = None, *, least: float | None = 0) -> float:
-    value = body.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadRequest(f"{name} must be a number")
-    if least is not None and value < least:
-        raise BadRequest(f"{name} must be at least {least}")
-    return value
-
-
-def _amount(body: Json, name: str, *, may_be_zero: bool = False) -> Decimal | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation as error:
-        raise BadRequest(f'{name} must be a number, best as a string such as "59000.5"') from error
-    if isinstance(value, bool) or not amount.is_finite() or amount < 0 or (not amount and not may_be_zero):
-        raise BadRequest(f"{name} must be above zero")
-    return amount

@@ -182,9 +182,9 @@ def test_fault_probability_hits_some(exchange: Exchange, client: Signer):
     ("body", "says"),
     [
         ({"fault": "explode"}, "fault must be one of"),
-        ({"fault": "lose_event"}, "WebSocket"),
-        ({"fault": "duplicate_event", "count": 1}, "WebSocket"),
-        ({"fault": "reorder_events"}, "WebSocket"),
+        ({"fault": "lose_event", "match": {"path": "/v5/order/*"}}, "topic (for lose_event)"),
+        ({"fault": "duplicate_event", "match": {"topic": "fills"}}, "match.topic must be one of"),
+        ({"fault": "reorder_events", "args": {"delay_ms": -1}}, "not negative"),
         ({"fault": "ret_code"}, "ret_code needs args"),
         ({"fault": "delay"}, "delay needs args"),
         ({"fault": "delay", "args": {"seconds": -1}}, "not negative"),
