@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeGuard
 
+from sluicegate.domain.holdings import Balance, Position
 from sluicegate.domain.numbers import parse_decimal
-from sluicegate.domain.records import Fill, Sighting
+from sluicegate.domain.records import TRADE, Fill, Sighting
 
 
 def is_name(value: Any) -> TypeGuard[str]:
@@ -16,8 +17,8 @@ def is_name(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
 
 
-def read_sighting(row: Mapping[str, Any]) -> Sighting:
-    """Read one row of `realtime` or `history`.
+def read_sighting(row: Mapping[str, Any], category: str = "") -> Sighting:
+    """Read one row of `realtime` or `history`, or of an `order` message, which names its category itself.
 
     Raises:
         KeyError, ValueError: the row lacks a field, or holds no text or number where one belongs.
@@ -35,25 +36,81 @@ def read_sighting(row: Mapping[str, Any]) -> Sighting:
         avg_price=_number_or_none(row.get("avgPrice")),
         reject_reason=_name_or_empty(row.get("rejectReason"))[:64],
         raw={name: _name_or_empty(row.get(name)) for name in shown},
+        category=_name_or_empty(row.get("category")) or category,
+        parent_link_id=_name_or_empty(row.get("parentOrderLinkId"))[:64],
+        stop_order_type=_name_or_empty(row.get("stopOrderType"))[:48],
+        updated_ms=_instant_ms(row.get("updatedTime")),
     )
 
 
-def read_fill(row: Mapping[str, Any]) -> Fill:
-    """Read one row of `execution/list`.
+def read_fill(row: Mapping[str, Any], category: str = "") -> Fill:
+    """Read one row of `execution/list`, or of an `execution` message, which names its category itself.
 
     Raises:
         KeyError, ValueError, OverflowError: as `read_sighting`, or the time is out of range.
     """
     return Fill(
         exec_id=_name(row["execId"])[:64],
-        link_id=_name(row["orderLinkId"]),
+        link_id=_name_or_empty(row["orderLinkId"]),  # orders made by hand have none
         qty=_number(row["execQty"]),
         price=_number(row["execPrice"]),
         fee=_number(row.get("execFee")),
         fee_coin=_name_or_empty(row.get("feeCurrency"))[:16],
         is_maker=row.get("isMaker") is True,
         executed_at=datetime.fromtimestamp(int(row["execTime"]) / 1000, UTC),
+        exchange_order_id=_name_or_empty(row.get("orderId"))[:64],
+        category=_name_or_empty(row.get("category")) or category,
+        symbol=_name_or_empty(row.get("symbol")),
+        side=_name_or_empty(row.get("side")),
+        exec_type=_name_or_empty(row.get("execType")) or TRADE,
     )
+
+
+def read_position(row: Mapping[str, Any], category: str = "") -> Position:
+    """Read one row of `position/list` or of a `position` message; the entry price has another name in each.
+
+    Raises:
+        KeyError, ValueError: as `read_sighting`.
+    """
+    index = row.get("positionIdx", 0)
+    if type(index) is not int or not 0 <= index <= 2:
+        raise ValueError(f"a positionIdx of {str(index)[:40]!r}")
+    side = _name_or_empty(row.get("side"))
+    size = _number(row["size"])
+    return Position(
+        category=_name_or_empty(row.get("category")) or category,
+        symbol=_name(row["symbol"]),
+        position_idx=index,
+        side=side if size else "",
+        size=size,
+        entry_price=_number_or_none(row.get("entryPrice") or row.get("avgPrice")),
+        unrealised_pnl=_number(row.get("unrealisedPnl")),
+        updated_ms=_instant_ms(row.get("updatedTime")),
+    )
+
+
+def read_balances(row: Mapping[str, Any]) -> list[Balance]:
+    """Read one account of `wallet-balance` or of a `wallet` message.
+
+    Raises:
+        KeyError, ValueError: as `read_sighting`.
+    """
+    return [
+        Balance(
+            coin=_name(coin["coin"])[:16],
+            wallet=_number(coin.get("walletBalance")),
+            equity=_number(coin.get("equity")),
+            locked=_number(coin.get("locked")),
+            unrealised_pnl=_number(coin.get("unrealisedPnl")),
+        )
+        for coin in row["coin"]
+    ]
+
+
+def _instant_ms(value: Any) -> int:
+    """Read milliseconds since 1970 as text; 0 where there are none."""
+    text = value if isinstance(value, str) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else 0
 
 
 def _name(value: Any) -> str:

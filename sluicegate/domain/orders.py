@@ -301,6 +301,7 @@ class Order:
         lease_until: while `submitting`, how long its claimant may still sign a request.
         horizon_ms: exchange clock, ms; after it, no request of ours signed so far can still be accepted.
         acked_at: when the exchange acknowledged it, or evidence of it was first seen.
+        exchange_status: the furthest of the exchange's words for it that was seen, e.g. `Untriggered`.
     """
 
     order_id: OrderId
@@ -322,6 +323,7 @@ class Order:
     horizon_ms: int | None = None
     acked_at: datetime | None = None
     exchange_order_id: str = ""
+    exchange_status: str = ""
     cum_exec_qty: Decimal = Decimal(0)
     avg_price: Decimal | None = None
     last_code: str = ""

@@ -196,6 +196,9 @@ class Sighting:
     Attributes:
         status: Bybit's `orderStatus`; unknown words are kept as they are.
         raw: the exchange's own fields, for the audit trail.
+        category: where it trades; empty when the caller knows it.
+        parent_link_id: of the order that this take profit or stop loss was attached to; else empty.
+        updated_ms: when the order last changed, exchange clock; 0: not told.
     """
 
     link_id: str
@@ -209,11 +212,23 @@ class Sighting:
     avg_price: Decimal | None
     reject_reason: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict)
+    category: str = ""
+    parent_link_id: str = ""
+    stop_order_type: str = ""
+    updated_ms: int = 0
+
+
+TRADE = "Trade"
+"""The `execType` of an ordinary fill. Source: Bybit V5 enums page, docs of 2026-07-24."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution as the exchange lists it; not yet attributed to an order of ours."""
+    """One execution as the exchange lists it; not yet attributed to an order of ours.
+
+    Attributes:
+        exec_type: Bybit's `execType`; only `Trade` fills an order that someone placed.
+    """
 
     exec_id: str
     link_id: str
@@ -223,3 +238,8 @@ class Fill:
     fee_coin: str
     is_maker: bool
     executed_at: datetime
+    exchange_order_id: str = ""
+    category: str = ""
+    symbol: str = ""
+    side: str = ""
+    exec_type: str = TRADE

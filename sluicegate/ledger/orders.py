@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sluicegate.domain.errors import OrderNotFound
-from sluicegate.domain.lifecycle import State
-from sluicegate.domain.orders import Execution, Order, OrderEvent, OrderId
+from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
+from sluicegate.domain.orders import Category, Execution, Order, OrderEvent, OrderId
+from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.failures import is_orphan
-from sluicegate.ledger.rows import from_execution, to_event, to_execution, to_order
-from sluicegate.ledger.store import COUNTED, Store
+from sluicegate.ledger.rows import to_event, to_execution, to_order
+from sluicegate.ledger.store import Store
 from sluicegate.ledger.tables import ACCEPTED_ROWS, EXECUTIONS, ORDER_EVENTS, ORDERS
 from sluicegate.ports import OrderFilter
-
-_FILLS_A_STATEMENT = 500
 
 
 class Orders(Store):
@@ -86,22 +86,60 @@ class Orders(Store):
         Raises:
             OrderNotFound: a fill's order is not in the ledger; none was stored.
         """
-        insert = sqlite.insert if self._is_sqlite else postgresql.insert
-        # In the order of their keys, so that two calls with the same fills never wait in a circle.
-        rows = [from_execution(e) for e in sorted(executions, key=lambda e: (e.order_id, e.exec_id))]
+        rows = sorted(executions, key=lambda e: (e.order_id, e.exec_id))
         if not rows:
             return 0
-        new = 0
+        by_key = {(e.order_id, e.exec_id): e for e in rows}
         try:
             with self._writing() as connection:
-                for start in range(0, len(rows), _FILLS_A_STATEMENT):
-                    some = insert(EXECUTIONS).values(rows[start : start + _FILLS_A_STATEMENT])
-                    new += connection.execute(some.on_conflict_do_nothing(), execution_options=COUNTED).rowcount
+                known = _lock_sums(connection, {e.order_id for e in rows})  # first, as `witness` does
+                new = store_executions(connection, rows, is_sqlite=self._is_sqlite)
+                sums: dict[str, Decimal] = defaultdict(Decimal)
+                for order_id, exec_id in new:
+                    sums[order_id] += by_key[OrderId(order_id), exec_id].qty
+                for order_id, qty in sums.items():
+                    fresh = {"exec_qty": known[order_id] + qty}
+                    connection.execute(update(ORDERS).where(ORDERS.c.order_id == order_id).values(fresh))
         except IntegrityError as e:
             if is_orphan(e):
                 raise OrderNotFound("a fill names an order that the ledger does not have") from e
             raise
-        return new
+        return len(new)
+
+    def events_after(self, position: int, *, account: str | None, limit: int) -> list[tuple[int, OrderEvent]]:
+        """Return events of orders behind a position, oldest first, each with its own position."""
+        e, o = ORDER_EVENTS.c, ORDERS.c
+        query = select(ORDER_EVENTS).where(e.event_id > position).order_by(e.event_id).limit(limit)
+        if account is not None:
+            query = query.join(ORDERS, o.order_id == e.order_id).where(o.account == account)
+        with self._reading() as connection:
+            return [(row.event_id, to_event(row)) for row in connection.execute(query)]
+
+    def last_position(self) -> int:
+        """Return the position of the newest event; 0 when there is none."""
+        with self._reading() as connection:
+            return int(connection.execute(select(func.max(ORDER_EVENTS.c.event_id))).scalar() or 0)
+
+    def exposure(
+        self, account: str, category: Category, symbol: str, *, before: OrderId
+    ) -> tuple[Decimal, Decimal]:
+        """Return what orders may still buy and sell; see the port."""
+        o = ORDERS.c
+        sent = [State.SUBMITTING.value, State.IN_DOUBT.value, *(state.value for state in ON_EXCHANGE_STATES)]
+        is_ahead = and_(o.state == State.ACCEPTED.value, o.order_id < before, o.due_at <= self._clock.now())
+        query = select(o.request, o.cum_exec_qty).where(
+            o.account == account,
+            o.category == category.value,
+            o.symbol == symbol,
+            o.order_id != before,
+            or_(o.state.in_(sent), is_ahead),
+        )
+        left = {"Buy": Decimal(0), "Sell": Decimal(0)}
+        with self._reading() as connection:
+            for request, executed in connection.execute(query):
+                if not request.get("reduce_only"):
+                    left[request["side"]] += max(Decimal(request["qty"]) - executed, Decimal(0))
+        return left["Buy"], left["Sell"]
 
     def accepted_within(self, account: str, until: datetime, window: timedelta) -> int:
         """Count orders of an account created in `(until - window, until]`."""
@@ -132,3 +170,11 @@ class Orders(Store):
         with self._reading() as connection:
             oldest: int | None = connection.execute(query).scalar_one()
         return oldest
+
+
+def _lock_sums(connection: Connection, order_ids: Collection[str]) -> dict[str, Decimal]:
+    """Return the sums of known fills by order; the rows stay locked until the transaction ends."""
+    o = ORDERS.c
+    wanted = select(o.order_id, o.exec_qty).where(o.order_id.in_(order_ids)).order_by(o.order_id)
+    rows = connection.execute(wanted.with_for_update(key_share=True))
+    return {row.order_id: row.exec_qty for row in rows}

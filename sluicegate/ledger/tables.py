@@ -32,6 +32,8 @@ WAKING_ROWS = text("wake_at IS NOT NULL")
 ACCEPTED_ROWS = text("state = 'accepted'")
 UNRESOLVED_ROWS = text("resolved_at IS NULL")
 OPEN_LETTER_ROWS = text("replayed_as IS NULL AND discarded_at IS NULL")
+MISSING_FILL_ROWS = text("fills_due_at IS NOT NULL")
+CHILD_ROWS = text("parent_order_id IS NOT NULL")
 
 
 def _partial(name: str, *columns: str, where: Any, unique: bool = False) -> Index:
@@ -45,7 +47,11 @@ class LedgerRow(SQLModel):
 
 
 class OrderRow(LedgerRow, table=True):
-    """One order as it stands. `request` is the JSON of the request, so new fields need no migration."""
+    """One order as it stands. `request` is the JSON of the request, so new fields need no migration.
+
+    `exec_qty` is the sum of its rows in `executions`; while the exchange says that more was executed
+    (`cum_exec_qty`), `fills_due_at` tells when to fetch the missing ones.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -57,6 +63,7 @@ class OrderRow(LedgerRow, table=True):
         _partial("ix_orders_accepted_due_at", "due_at", where=ACCEPTED_ROWS),
         Index("ix_orders_account_created_at", "account", "created_at"),
         Index("ix_orders_account_state", "account", "state"),
+        _partial("ix_orders_fills_due_at", "fills_due_at", where=MISSING_FILL_ROWS),
     )
 
     order_id: str = Field(primary_key=True, sa_type=IdText)
@@ -80,7 +87,10 @@ class OrderRow(LedgerRow, table=True):
     attempts: int
     acked_at: datetime | None = Field(default=None, sa_type=Moment)
     exchange_order_id: str = Field(sa_type=Words)
+    exchange_status: str = Field(default="", sa_type=Words)
     cum_exec_qty: Decimal = Field(sa_type=ExactDecimal)
+    exec_qty: Decimal = Field(default=Decimal(0), sa_type=ExactDecimal)
+    fills_due_at: datetime | None = Field(default=None, sa_type=Moment)
     avg_price: Decimal | None = Field(default=None, sa_type=ExactDecimal)
     last_code: str = Field(sa_type=Words)
     last_message: str = Field(sa_type=Words)
@@ -195,6 +205,102 @@ class IncidentRow(LedgerRow, table=True):
     resolved_at: datetime | None = Field(default=None, sa_type=Moment)
 
 
+class ForeignOrderRow(LedgerRow, table=True):
+    """An order on an account of ours that Sluicegate did not place: seen, not adopted.
+
+    One with a parent is a take profit or stop loss that came with an order of ours.
+    """
+
+    __tablename__ = "foreign_orders"
+    __table_args__ = (_partial("ix_foreign_orders_parent", "parent_order_id", where=CHILD_ROWS),)
+
+    account: str = Field(primary_key=True)
+    exchange_order_id: str = Field(primary_key=True)
+    link_id: str
+    parent_order_id: str | None = Field(default=None, foreign_key="orders.order_id", sa_type=IdText)
+    category: str
+    symbol: str
+    side: str
+    stop_order_type: str
+    status: str
+    is_open: bool
+    qty: Decimal = Field(sa_type=ExactDecimal)
+    price: Decimal | None = Field(default=None, sa_type=ExactDecimal)
+    cum_exec_qty: Decimal = Field(sa_type=ExactDecimal)
+    avg_price: Decimal | None = Field(default=None, sa_type=ExactDecimal)
+    updated_ms: int = Field(sa_type=BigInteger)
+    first_seen_at: datetime = Field(sa_type=Moment)
+    seen_at: datetime = Field(sa_type=Moment)
+
+
+class ForeignExecutionRow(LedgerRow, table=True):
+    """A fill of an order that is not ours, a liquidation and the like among them."""
+
+    __tablename__ = "foreign_executions"
+
+    account: str = Field(primary_key=True)
+    exchange_order_id: str = Field(primary_key=True)
+    exec_id: str = Field(primary_key=True)
+    exec_type: str
+    category: str
+    symbol: str
+    side: str
+    qty: Decimal = Field(sa_type=ExactDecimal)
+    price: Decimal = Field(sa_type=ExactDecimal)
+    fee: Decimal = Field(sa_type=ExactDecimal)
+    fee_coin: str
+    is_maker: bool
+    executed_at: datetime = Field(sa_type=Moment)
+
+
+class PositionRow(LedgerRow, table=True):
+    """A position as the exchange showed it last."""
+
+    __tablename__ = "positions"
+
+    account: str = Field(primary_key=True)
+    category: str = Field(primary_key=True)
+    symbol: str = Field(primary_key=True)
+    position_idx: int = Field(primary_key=True)
+    side: str
+    size: Decimal = Field(sa_type=ExactDecimal)
+    entry_price: Decimal | None = Field(default=None, sa_type=ExactDecimal)
+    unrealised_pnl: Decimal = Field(sa_type=ExactDecimal)
+    updated_ms: int = Field(sa_type=BigInteger)
+
+
+class BalanceRow(LedgerRow, table=True):
+    """One coin of a wallet as the exchange showed it last."""
+
+    __tablename__ = "balances"
+
+    account: str = Field(primary_key=True)
+    coin: str = Field(primary_key=True)
+    wallet: Decimal = Field(sa_type=ExactDecimal)
+    equity: Decimal = Field(sa_type=ExactDecimal)
+    locked: Decimal = Field(sa_type=ExactDecimal)
+    unrealised_pnl: Decimal = Field(sa_type=ExactDecimal)
+    updated_ms: int = Field(sa_type=BigInteger)
+
+
+class AccountViewRow(LedgerRow, table=True):
+    """How well the ledger knows an account; see `sluicegate.domain.holdings.AccountView`.
+
+    `doubts` are the differences that the last comparison with the exchange could not explain.
+    """
+
+    __tablename__ = "account_views"
+
+    account: str = Field(primary_key=True)
+    fence: int = Field(sa_type=BigInteger)
+    stream_at: datetime | None = Field(default=None, sa_type=Moment)
+    event_ms: int | None = Field(default=None, sa_type=BigInteger)
+    positions_at: datetime | None = Field(default=None, sa_type=Moment)
+    balances_at: datetime | None = Field(default=None, sa_type=Moment)
+    reconcile_at: datetime | None = Field(default=None, sa_type=Moment)
+    doubts: dict[str, Any] = Field(sa_type=JSON)
+
+
 class AccountRow(LedgerRow, table=True):
     """An account and the environment that it belongs to for ever."""
 
@@ -217,3 +323,8 @@ ORDER_CHANGES = _table("order_changes")
 HALTS = _table("halts")
 INCIDENTS = _table("incidents")
 ACCOUNTS = _table("accounts")
+FOREIGN_ORDERS = _table("foreign_orders")
+FOREIGN_EXECUTIONS = _table("foreign_executions")
+POSITIONS = _table("positions")
+BALANCES = _table("balances")
+ACCOUNT_VIEWS = _table("account_views")

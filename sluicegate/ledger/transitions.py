@@ -14,6 +14,7 @@ from sluicegate.domain.orders import Order, OrderId
 from sluicegate.domain.records import Change, ChangeState, DeadLetter
 from sluicegate.ledger.changes import set_change
 from sluicegate.ledger.dead_letters import store_dead_letter
+from sluicegate.ledger.evidence import FILLS_GRACE
 from sluicegate.ledger.store import Store
 from sluicegate.ledger.tables import ORDER_EVENTS, ORDERS
 from sluicegate.ports import ChangePatch, Patch
@@ -38,11 +39,14 @@ class Transitions(Store):
         changes["updated_at"] = self._clock.now()
         if state in END_STATES:
             changes.update(wake_at=None, lease_until=None)
+        columns = dict(changes)
+        if changes.get("cum_exec_qty", order.cum_exec_qty) != order.cum_exec_qty:
+            columns["fills_due_at"] = changes["updated_at"] + FILLS_GRACE  # someone sees to it that all are there
         with self._writing() as connection:
             # the change first: until both rows are ours nothing is written that a rollback must undo
             if done is not None and not self._finish(connection, done):
                 return None
-            if not _set(connection, order, changes):
+            if not _set(connection, order, columns):
                 connection.rollback()
                 return None
             connection.execute(insert(ORDER_EVENTS).inline(), self._event_row(order, event, changes, detail))

@@ -16,12 +16,13 @@ from sluicegate.domain.errors import (
     ExchangeUnavailable,
     OrderRejected,
 )
+from sluicegate.domain.evidence import is_as_asked, is_news
 from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES
 from sluicegate.domain.orders import Category, Order
 from sluicegate.domain.records import Sighting
 from sluicegate.ports import Account, Accounts, Clock, Ledger
 from sluicegate.services.halts import Halts
-from sluicegate.services.resolve import REALTIME, Resolver, is_as_asked, is_news
+from sluicegate.services.resolve import REALTIME, Resolver
 from sluicegate.services.valve import Valve
 
 log = structlog.get_logger(__name__)

@@ -17,6 +17,7 @@ from sluicegate.domain.errors import (
     OrderNotFound,
     OrderRejected,
 )
+from sluicegate.domain.evidence import average_after, is_as_asked, is_news, status_after
 from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, TABLE, Event, State
 from sluicegate.domain.orders import ChangeKind, Execution, Order, OrderId
 from sluicegate.domain.policy import Backoff, Bury
@@ -50,23 +51,6 @@ class Looks:
     least_s: float = 0.5
     doubt_most_s: float = 10.0
     live_most_s: float = 60.0
-
-
-def is_news(order: Order, seen: Sighting) -> bool:
-    """Tell whether what the exchange shows of an order differs from what the ledger knows."""
-    event = EVENT_OF_STATUS.get(seen.status)
-    return (
-        event is None
-        or TABLE.get((order.state, event)) is not order.state
-        or seen.cum_exec_qty != order.cum_exec_qty
-        or not order.exchange_order_id
-    )
-
-
-def is_as_asked(order: Order, seen: Sighting) -> bool:
-    """Tell whether the exchange shows the quantity and the price that the ledger knows."""
-    request = order.request
-    return seen.qty == request.qty and seen.price in (None, request.price)
 
 
 @dataclass(frozen=True)
@@ -186,8 +170,9 @@ class Resolver:
         patch: Patch = {
             "request": order.request.model_copy(update=amended),
             "exchange_order_id": seen.exchange_order_id,
+            "exchange_status": status_after(order, seen),
             "cum_exec_qty": max(seen.cum_exec_qty, order.cum_exec_qty),
-            "avg_price": seen.avg_price,
+            "avg_price": average_after(order, seen),
             "acked_at": order.acked_at or now,
             "lease_until": None,
             "horizon_ms": None,
