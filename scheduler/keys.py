@@ -13,16 +13,17 @@ from sluicegate.domain.errors import SluicegateError
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 3600.0
-RETRY_S = 60.0
+RETRY_S = 15.0
 
 
 class KeyReader(threading.Thread):
-    """Asks the exchange about every key at start, then once an hour, until the process ends.
+    """Asks the exchange once an hour when each key ends, until the process ends.
 
     A key that is bound to no IP ends by itself, after 90 days; the alert on it gives a week's notice. Source:
     Bybit V5, `GET /v5/user/query-api`, `deadlineDay`.
 
-    A refused key is left to the orders that meet it: they halt the account and page.
+    A key that never worked is left to the first order of its account, and a refusal to the next one: that halts
+    the account and pages.
 
     Args:
         container: the objects of the process.
@@ -32,27 +33,42 @@ class KeyReader(threading.Thread):
         super().__init__(name="keys", daemon=True)
         self._container = container
         self._stopped = threading.Event()
+        self._due_at_s: dict[str, float] = {}
 
     def run(self) -> None:
         """Ask until stopped."""
-        wait_s = 0.0
-        while not self._stopped.wait(wait_s):
-            answered = [self._read(name) for name in self._container.accounts.names()]
-            wait_s = INTERVAL_S if all(answered) else RETRY_S
+        while not self._stopped.wait(RETRY_S):
+            try:
+                self.read()
+            except SluicegateError as e:
+                log.warning("keys_not_read", error=str(e))
 
     def stop(self) -> None:
-        """Stop after the current account."""
+        """Stop after the current round."""
         self._stopped.set()
 
-    def _read(self, account: str) -> bool:
+    def read(self) -> None:
+        """Ask about the keys of accounts that have worked and were not asked about within the hour.
+
+        Raises:
+            LedgerUnavailable: it is not known which accounts have worked.
+        """
+        container = self._container
+        configured = set(container.accounts.names())
+        for name in [
+            known.name for known in container.ledger.accounts() if known.uid and known.name in configured
+        ]:
+            now_s = container.clock.monotonic()
+            if now_s >= self._due_at_s.get(name, now_s) and container.halts.silencing(name) is None:
+                self._due_at_s[name] = now_s + INTERVAL_S
+                self._read_one(name)
+
+    def _read_one(self, account: str) -> None:
         container = self._container
         try:
-            if container.halts.silencing(account) is not None:
-                return True
             days = container.valve.key_info(account).days_left
         except SluicegateError as e:
             log.warning("key_not_read", account=account, error=str(e))
-            return False
+            return
         if days is not None:
             container.metrics.key_expires(account, container.clock.now() + timedelta(days=days))
-        return True

@@ -19,7 +19,7 @@ WORKER_EPILOG = examples(
 SCHEDULER_EPILOG = examples("sluicegate scheduler --name scheduler-1 --metrics-port 9110")
 FLOWER_EPILOG = examples(
     "sluicegate flower --port 5555",
-    "SLUICEGATE_FLOWER_AUTH=user:password sluicegate flower --address 0.0.0.0",
+    "SLUICEGATE_FLOWER_AUTH=user:password sluicegate flower --address 0.0.0.0 --url-prefix flower",
 )
 
 TASK_COLUMNS = "name,uuid,state,kwargs,received,started,runtime,retries,worker"
@@ -74,6 +74,9 @@ def flower(
             help="USER:PASSWORD; without it pages are open to all who reach the port, and the API is closed.",
         ),
     ] = None,
+    url_prefix: Annotated[
+        str | None, typer.Option(help="Path under which a proxy serves Flower, without slashes around it.")
+    ] = None,
     allow_control: Annotated[
         bool, typer.Option("--allow-control", help="Let pages revoke tasks and stop workers.")
     ] = False,
@@ -94,6 +97,7 @@ def flower(
             f"--tasks-columns={TASK_COLUMNS}",
             f"--read-only={not allow_control}",
             "--natural-time=False",
+            *([f"--url-prefix={url_prefix}"] if url_prefix else []),
         ]
     )
 

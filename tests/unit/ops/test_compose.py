@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,34 @@ def test_compose_has_every_service_of_the_stack() -> None:
     }
     assert expected == set(SERVICES)
     assert 2 == SERVICES["scheduler"]["deploy"]["replicas"]
-    assert ["simulator"] == SERVICES["simulator"]["profiles"]
+    monitoring = {"flower", "prometheus", "alertmanager"}
+    assert {"simulator": ["simulator"], **{name: ["monitoring"] for name in monitoring}} == {
+        name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service
+    }
+    assert "COMPOSE_PROFILES=simulator,monitoring" in (ROOT / ".env").read_text().splitlines()
+
+
+def test_compose_fits_the_schema() -> None:
+    """The file is what the Compose specification allows; a misspelt key is not."""
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*check, str(ROOT / "docker-compose.yml")], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout
+
+
+def test_schema_refuses_a_misspelt_key(tmp_path: Path) -> None:
+    """The check above can fail."""
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    wrong = tmp_path / "docker-compose.yml"
+    wrong.write_text((ROOT / "docker-compose.yml").read_text().replace("read_only:", "readonly:", 1))
+    assert 0 != subprocess.run([*check, str(wrong)], capture_output=True, check=False).returncode
+
+
+def test_flower_is_scraped_below_its_prefix() -> None:
+    """The path that Prometheus reads is the one that Flower serves."""
+    config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
+    [flower] = [job for job in config["scrape_configs"] if job["job_name"] == "flower"]
+    line = command_line(SERVICES["flower"])
+    assert flower["metrics_path"] == f"/{line[line.index('--url-prefix') + 1]}/metrics"
 
 
 @pytest.mark.parametrize("name", WITH_COMMANDS)
