@@ -50,6 +50,7 @@ class Exchange:
         self.clock = Clock(config.clock_offset_ms)
         self.instruments: Instruments = load_instruments()
         self.market = Market(self.instruments, config.prices)
+        self.market.on_change = self.feed.market_moved
         self.accounts = {uid: Account(uid, balances) for uid, balances in config.accounts.items()}
         self.keys = KeyRing(config.keys)
         self.uid_limits = UidLimits(config.window)

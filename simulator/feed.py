@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from simulator.accounts import Account
 from simulator.events import Event, execution_event, order_event
@@ -29,7 +29,17 @@ class Step:
     coins: dict[str, None] = field(default_factory=dict)
 
 
-Listener = Callable[[Step], None]
+class Listener(Protocol):
+    """Who is told."""
+
+    def told(self, step: Step) -> None:
+        """Hear what a step changed for one followed account."""
+
+    def traded(self, execution: Execution) -> None:
+        """Hear of a trade of any account."""
+
+    def market_moved(self, instrument: Instrument) -> None:
+        """Hear that a price or a depth is another."""
 
 
 class Feed:
@@ -41,7 +51,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.followers: Counter[int] = Counter()
-        self.listener: Listener = lambda _step: None
+        self.listener: Listener | None = None
         self._steps: dict[int, Step] = {}
 
     def order_changed(self, account: Account, order: Order) -> None:
@@ -59,10 +69,17 @@ class Feed:
 
     def executed(self, account: Account, execution: Execution) -> None:
         """Tell an execution, and the position and the coins it changed."""
+        if self.listener is not None and execution.kind == "Trade":
+            self.listener.traded(execution)
         step = self._step(account)
         if step is not None:
             step.events.append(execution_event(execution))
             self._touch(step, execution.order)
+
+    def market_moved(self, instrument: Instrument) -> None:
+        """Tell that a price or a depth is another."""
+        if self.listener is not None:
+            self.listener.market_moved(instrument)
 
     def _step(self, account: Account) -> Step | None:
         if not self.followers[account.uid]:
@@ -74,7 +91,9 @@ class Feed:
         return step
 
     def _tell(self, uid: int) -> None:
-        self.listener(self._steps.pop(uid))
+        step = self._steps.pop(uid)
+        if self.listener is not None:
+            self.listener.told(step)
 
     @staticmethod
     def _touch(step: Step, order: Order) -> None:

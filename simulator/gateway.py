@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -12,9 +12,10 @@ from simulator.codes import bad_parameter
 from simulator.exchange import Call, Exchange
 from simulator.faults import Fault
 from simulator.gates import MissingCredentials, authenticate, check_permission
+from simulator.keys import Key
 from simulator.limits import Admission, Bucket
 from simulator.quotas import BATCH_PATHS, line_of
-from simulator.routes import PUBLIC, SIGNED, Signed
+from simulator.routes import PUBLIC, SIGNED
 from simulator.stats import Tally
 from simulator.wire import Json, Refusal, Reply, Request, Response, envelope
 
@@ -29,6 +30,15 @@ class Arrival(NamedTuple):
     bucket: Bucket
     units: int
     tally: Tally
+
+
+class Outcome(NamedTuple):
+    """What became of a signed request; the headers are those of the rate limit."""
+
+    ret_code: int
+    ret_msg: str
+    reply: Reply
+    headers: list[tuple[bytes, bytes]]
 
 
 class Gateway:
@@ -70,38 +80,38 @@ class Gateway:
 
     def answer(self, request: Request, arrival: Arrival | None, faults: Sequence[Fault]) -> Response:
         """Process a request to its end."""
-        route = SIGNED.get(request.path)
-        if route is None:
+        if request.path not in SIGNED:
             return self._answer_public(request)
+        exchange = self._exchange
         try:
-            return self._answer_signed(route, request, arrival, faults)
+            outcome = self.perform(
+                request, arrival, faults, lambda: authenticate(exchange.keys, exchange.clock, request)
+            )
         except MissingCredentials:
             return _UNAUTHORIZED
+        reply, now_ms = outcome.reply, exchange.clock.now_ms()
+        body = envelope(outcome.ret_code, outcome.ret_msg, now_ms, reply.result, reply.ext)
+        return Response(200, body, outcome.headers)
 
-    def refuse(self, ret_code: int, ret_msg: str, arrival: Arrival | None) -> Response:
-        """Answer with a code that a fault asks for."""
-        if arrival is not None:
-            arrival.tally.ret_codes[str(ret_code)] += 1
-        return Response(200, envelope(ret_code, ret_msg, self._exchange.clock.now_ms(), _EMPTY, _EMPTY), [])
+    def perform(
+        self, request: Request, arrival: Arrival | None, faults: Sequence[Fault], identify: Callable[[], Key]
+    ) -> Outcome:
+        """Process a signed request, whichever way it came.
 
-    def _answer_public(self, request: Request) -> Response:
-        exchange = self._exchange
-        try:
-            reply = PUBLIC[request.path](exchange, _params_of(request) or _EMPTY)
-        except Refusal as refusal:
-            body = envelope(refusal.ret_code, refusal.ret_msg, exchange.clock.now_ms(), _EMPTY, _EMPTY)
-        else:
-            body = envelope(0, reply.ret_msg, exchange.clock.now_ms(), reply.result, reply.ext)
-        return Response(200, body, [])
+        Args:
+            request: Its path names the endpoint.
+            arrival: What it counts against.
+            faults: Those that strike inside.
+            identify: Opens the first gates, and refuses a request that is not fresh or not signed.
 
-    def _answer_signed(
-        self, route: Signed, request: Request, arrival: Arrival | None, faults: Sequence[Fault]
-    ) -> Response:
-        exchange = self._exchange
+        Raises:
+            MissingCredentials: Nothing was signed.
+        """
+        exchange, route = self._exchange, SIGNED[request.path]
         admission: Admission | None = None
         ret_code, ret_msg, reply = 0, "OK", Reply(_EMPTY)
         try:
-            key = authenticate(exchange.keys, exchange.clock, request)
+            key = identify()
             assert arrival is not None  # noqa: S101 - a key that authenticates belongs to somebody
             params = _params_of(request)
             check_permission(key, route.permission, (params or _EMPTY).get("category"))
@@ -120,9 +130,24 @@ class Gateway:
             ret_code, ret_msg = refusal.ret_code, refusal.ret_msg
         if arrival is not None:
             arrival.tally.ret_codes[str(ret_code)] += 1
-        now_ms = exchange.clock.now_ms()
-        body = envelope(ret_code, ret_msg if ret_code else reply.ret_msg, now_ms, reply.result, reply.ext)
-        return Response(200, body, _limit_headers(admission, now_ms, faults))
+        headers = _limit_headers(admission, exchange.clock.now_ms(), faults)
+        return Outcome(ret_code, ret_msg if ret_code else reply.ret_msg, reply, headers)
+
+    def refuse(self, ret_code: int, ret_msg: str, arrival: Arrival | None) -> Response:
+        """Answer with a code that a fault asks for."""
+        if arrival is not None:
+            arrival.tally.ret_codes[str(ret_code)] += 1
+        return Response(200, envelope(ret_code, ret_msg, self._exchange.clock.now_ms(), _EMPTY, _EMPTY), [])
+
+    def _answer_public(self, request: Request) -> Response:
+        exchange = self._exchange
+        try:
+            reply = PUBLIC[request.path](exchange, _params_of(request) or _EMPTY)
+        except Refusal as refusal:
+            body = envelope(refusal.ret_code, refusal.ret_msg, exchange.clock.now_ms(), _EMPTY, _EMPTY)
+        else:
+            body = envelope(0, reply.ret_msg, exchange.clock.now_ms(), reply.result, reply.ext)
+        return Response(200, body, [])
 
 
 def _limit_headers(admission: Admission | None, now_ms: int, faults: Sequence[Fault]) -> list[tuple[bytes, bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ class Market:
         self.instruments = instruments
         self._last: dict[Instrument, Decimal] = {}
         self._depth: dict[Instrument, Decimal] = {}
+        self.on_change: Callable[[Instrument], None] = lambda _instrument: None
         for symbol, price in prices.items():
             for instrument in instruments.named(symbol):
                 self._last[instrument] = price
@@ -46,6 +47,7 @@ class Market:
     def move(self, instrument: Instrument, price: Decimal) -> None:
         """Set the last price."""
         self._last[instrument] = price
+        self.on_change(instrument)
 
     def touch(self, instrument: Instrument) -> Touch:
         """Return the best bid and ask."""
@@ -62,6 +64,7 @@ class Market:
             self._depth.pop(instrument, None)
         else:
             self._depth[instrument] = depth
+        self.on_change(instrument)
 
     def highest_buy(self, instrument: Instrument) -> Decimal:
         """Return the edge of the price band for buys, on the tick."""

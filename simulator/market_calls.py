@@ -74,11 +74,12 @@ def tickers(exchange: Exchange, params: Json) -> Reply:
         if category == "option" and not base:
             raise bad_parameter("symbol or baseCoin is required for options")
         listed = [item for item in exchange.instruments.of(category) if not base or item.base == base]
-    shown = [_ticker(exchange, item) for item in listed if item.status == "Trading"]
+    shown = [ticker_view(exchange, item) for item in listed if item.status == "Trading"]
     return Reply({"category": category, "list": shown})
 
 
-def _ticker(exchange: Exchange, instrument: Instrument) -> Json:
+def ticker_view(exchange: Exchange, instrument: Instrument) -> Json:
+    """Show the prices of an instrument as `tickers` does."""
     last = exchange.market.last(instrument)
     touch = exchange.market.touch(instrument)
     price = text(last)
@@ -132,13 +133,18 @@ def orderbook(exchange: Exchange, params: Json) -> Reply:
     instrument = instrument_of(exchange.instruments, category, params)
     default = 25 if category in {"linear", "inverse"} else 1
     depth = query_number(params, "limit", default, _BOOK_DEPTH[category])
+    return Reply(book_view(exchange, instrument, depth))
+
+
+def book_view(exchange: Exchange, instrument: Instrument, depth: int) -> Json:
+    """Show the synthetic book of an instrument, so many levels on either side."""
     touch = exchange.market.touch(instrument)
     depth_shown = exchange.market.depth(instrument)
     size = text(instrument.max_market_qty if depth_shown is None else depth_shown)
     bids = [touch.bid - instrument.tick * level for level in range(depth)]
     asks = [touch.ask + instrument.tick * level for level in range(depth)]
     now_ms = exchange.clock.now_ms()
-    book = {
+    return {
         "s": instrument.symbol,
         "b": [[text(price), size] for price in bids if price > Decimal(0)],
         "a": [[text(price), size] for price in asks],
@@ -147,7 +153,6 @@ def orderbook(exchange: Exchange, params: Json) -> Reply:
         "seq": now_ms,
         "cts": now_ms,
     }
-    return Reply(book)
 
 
 def price_limit(exchange: Exchange, params: Json) -> Reply:

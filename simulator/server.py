@@ -50,7 +50,7 @@ class Application:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._gateway = Gateway(exchange)
-        self._hub = Hub(exchange)
+        self._hub = Hub(exchange, self._gateway)
         self._truth = Truth(exchange, self._hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -87,6 +87,7 @@ class Connection:
         self._received_until = 0.0
         self._silent_until = 0.0
         self._answers_in_silence = False
+        self._is_closing = False
         self.active_at = self._loop.time()
 
     def say(self, message: Json) -> bool:
@@ -97,8 +98,8 @@ class Connection:
         return True
 
     def push(self, text: str) -> bool:
-        """Send data nobody asked for at this moment; False if the connection is silent."""
-        if self._is_silent():
+        """Send data nobody asked for at this moment; False if the connection is silent or closing."""
+        if self._is_silent() or self._is_closing:
             return False
         self._put({"type": "websocket.send", "text": text})
         return True
@@ -119,6 +120,7 @@ class Connection:
     def close(self, code: int = 1000) -> None:
         """End the connection in order, after what is already on its way."""
         self._put({"type": "websocket.close", "code": code})
+        self._is_closing = True
 
     def abort(self) -> None:
         """Drop the connection at once, without a closing handshake."""
@@ -141,7 +143,10 @@ class Connection:
             due, message = await self._waiting.get()
             if due > self._loop.time():
                 await asyncio.sleep(due - self._loop.time())
-            await send(message)
+            try:
+                await send(message)
+            except OSError:
+                return  # the client is gone; whoever listens to it hears of that
             if message["type"] == "websocket.close":
                 return
 

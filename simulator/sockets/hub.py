@@ -14,16 +14,29 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from simulator.exchange import Exchange
+from simulator.feed import Step
+from simulator.gateway import Gateway
+from simulator.instruments import CATEGORIES, Instrument
+from simulator.limits import SECOND_NS
+from simulator.orders import Execution
 from simulator.sockets.connection import Channel, Connection
 from simulator.sockets.private import PrivateSocket
+from simulator.sockets.public import PublicSocket
 from simulator.sockets.publisher import Publisher
+from simulator.sockets.trade import TradeSocket
 from simulator.sockets.visits import Visits
+from simulator.windows import RollingWindow
 from simulator.wire import Json
 
-_CHANNELS: dict[str, Channel] = {"/v5/private": "private"}
+_CHANNELS: dict[str, Channel] = {
+    "/v5/private": "private",
+    "/v5/trade": "trade",
+    **{f"/v5/public/{category}": "public" for category in CATEGORIES},
+}
 _LIFE = re.compile(r"(\d{1,3})([sm])", re.ASCII)
 _LIFE_S = range(30, 601)
 _INVALID_PAYLOAD = 1007
+_TRADES_PER_IP = 3000  # Source: Bybit V5 docs, WebSocket trade page, code 10403 (read 2026-07-24)
 _NOTHING: Json = {
     "connections": 0,
     "events_sent": 0,
@@ -51,15 +64,18 @@ class Hub:
 
     Args:
         exchange: Whose events are told here.
+        gateway: Performs the requests of trade sockets.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, gateway: Gateway) -> None:
         self.exchange = exchange
+        self.gateway = gateway
         self._publisher = Publisher(self)
         self._connections: dict[Connection, None] = {}
+        self._public: dict[Connection, PublicSocket] = {}
         self._scanner: asyncio.TimerHandle | None = None
         self._start()
-        exchange.feed.listener = self._publisher.tell
+        exchange.feed.listener = self
         exchange.on_reset = self._reset
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +101,7 @@ class Hub:
         self._keep_scanning()
         writer = asyncio.create_task(connection.write(send))
         try:
-            await self._listen(connection, PrivateSocket(self, connection), receive)
+            await self._listen(connection, self._conversation(connection), receive)
         finally:
             writer.cancel()
             self._forget(connection)
@@ -95,6 +111,20 @@ class Hub:
         connection.uid = uid
         if connection.channel == "private":
             self.exchange.feed.followers[uid] += 1
+
+    def told(self, step: Step) -> None:
+        """Push what a step changed for an account to its private connections."""
+        self._publisher.tell(step)
+
+    def traded(self, execution: Execution) -> None:
+        """Push a trade to the public connections."""
+        for public in self._public.values():
+            public.traded(execution)
+
+    def market_moved(self, instrument: Instrument) -> None:
+        """Push a move of the market to the public connections."""
+        for public in self._public.values():
+            public.market_moved(instrument)
 
     def followers(self, uid: int) -> list[Connection]:
         """Return the private connections of an account."""
@@ -146,6 +176,22 @@ class Hub:
         channels = Counter(connection.channel for connection in self._connections)
         return {"connections": dict(channels), "uids": uids, "ips": self.visits.report()}
 
+    def admits_trade(self, ip: str, now_ns: int) -> bool:
+        """Count a request of a trade socket against the limit of its IP."""
+        if ip not in self._trade_windows:
+            self._trade_windows[ip] = RollingWindow(_TRADES_PER_IP, SECOND_NS)
+        return self._trade_windows[ip].take(now_ns, 1) > 0
+
+    def _conversation(self, connection: Connection) -> Conversation:
+        match connection.channel:
+            case "private":
+                return PrivateSocket(self, connection)
+            case "trade":
+                return TradeSocket(self, connection)
+            case "public":
+                self._public[connection] = PublicSocket(self, connection)
+                return self._public[connection]
+
     async def _listen(self, connection: Connection, conversation: Conversation, receive: Receive) -> None:
         while True:
             received = await receive()
@@ -166,6 +212,7 @@ class Hub:
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
+        self._public.pop(connection, None)
         if connection.uid is not None and connection.channel == "private":
             self.exchange.feed.followers[connection.uid] -= 1
 
@@ -197,6 +244,7 @@ class Hub:
         self.visits = Visits(config.connect_limit)
         self.idle_s = config.socket_idle_s
         self.scan_s = config.socket_scan_s
+        self._trade_windows: dict[str, RollingWindow] = {}
         self._refusals: list[_Refusal] = []
 
 

@@ -14,6 +14,7 @@ def simulator_url() -> Iterator[str]:
     process = Process()
     yield process.url
     assert process.stop() == 0
+    assert "Traceback" not in process.errors, process.errors
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ class Process:
         self.child.terminate()
         status = self.child.wait(timeout=10)
         self.child.stdout.close()
+        self.errors = self.child.stderr.read()
         self.child.stderr.close()
         return status
 

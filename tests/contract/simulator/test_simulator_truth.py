@@ -103,7 +103,7 @@ def test_truth_bad_filter_is_refused(exchange: Exchange, query: str):
 
 
 def test_truth_unknown_path_lists_what_there_is(exchange: Exchange):
-    """404 names the paths; the stream is not served yet."""
-    answer = requests.post(f"{exchange.url}/simulator/stream", json={}, timeout=5)
+    """404 names the paths."""
+    answer = requests.post(f"{exchange.url}/simulator/streams", json={}, timeout=5)
     assert answer.status_code == 404
     assert "POST /simulator/faults" in answer.json()["error"]
