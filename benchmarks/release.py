@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ COPIED["client_order_id"] = "o.client_order_id || '-' || :copy"
 class Silence:
     """A broker with room that takes every message."""
 
-    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
+    def publish_orders(self, companies: Sequence[Mapping[OrderId, str]]) -> None:
         """Take them."""
 
     def publish_change(self, order_id: OrderId, described: str) -> None:

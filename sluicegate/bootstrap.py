@@ -27,6 +27,7 @@ from sluicegate.services.execute import Executor
 from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
+from sluicegate.services.lanes import Lanes
 from sluicegate.services.pages import Pages
 from sluicegate.services.perform import Performer
 from sluicegate.services.release import Releaser
@@ -203,6 +204,7 @@ class Container:
             self.ledger,
             self.accounts,
             self.valve,
+            Lanes(are_batches_on=self.settings.exchange.batches),
             Gates(self.ledger),
             self.halts,
             self.performer,
@@ -261,6 +263,7 @@ class Container:
             self.metrics,
             known_accounts=frozenset(self.settings.accounts),
             republish_s=self.settings.worker.republish_s,
+            are_batches_on=self.settings.exchange.batches,
         )
 
     @cached_property
@@ -279,6 +282,7 @@ class Container:
             self.clock,
             self.metrics,
             republish_s=self.settings.worker.republish_s,
+            are_batches_on=self.settings.exchange.batches,
         )
 
     @cached_property

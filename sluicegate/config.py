@@ -147,6 +147,8 @@ class ExchangeSettings(_Section):
         horizon_margin_ms: added to recv_window before absence proves anything.
         arrival_margin_ms: a token returns so much later than one window after its request arrived at the exchange;
             1000 and more is as if the arrival were never known.
+        batches: new orders may also take the batch endpoint, which has a quota of its own; False: one order a
+            request, through the single endpoint alone.
         ca_bundle: file of CA certificates (PEM) that replace certifi's.
     """
 
@@ -156,6 +158,7 @@ class ExchangeSettings(_Section):
     lease_s: Annotated[float, Field(gt=0, le=300)] = 15.0
     horizon_margin_ms: Annotated[int, Field(ge=100, le=60_000)] = 1000
     arrival_margin_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
+    batches: bool = True
     ca_bundle: Path | None = None
 
     @field_validator("ca_bundle")

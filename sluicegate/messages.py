@@ -1,11 +1,11 @@
 """Messages: the Celery app, its queues, and how a task is told about an order.
 
-A message is a hint that carries an order id. Celery on Redis loses and doubles messages; the ledger decides.
+A message is a hint that carries order ids. Celery on Redis loses and doubles messages; the ledger decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
@@ -24,6 +24,7 @@ INTAKE = "celery"
 QUEUES = (ORDERS, CANCELS, CONTROL, INTAKE)
 
 EXECUTE = "sluicegate.execute"
+EXECUTE_MANY = "sluicegate.execute_many"
 CHANGE = "sluicegate.change"
 LOOK = "sluicegate.look"
 ACCEPT = "sluicegate.accept"
@@ -85,6 +86,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_create_missing_queues": False,
         "task_routes": {
             EXECUTE: {"queue": ORDERS},
+            EXECUTE_MANY: {"queue": ORDERS},
             ACCEPT: {"queue": ORDERS},
             CHANGE: {"queue": CANCELS},
             "sluicegate.*": {"queue": CONTROL},
@@ -116,12 +118,17 @@ class CeleryPublisher:
         self._app = app
         self._client = client
 
-    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
-        """Tell workers that orders are due."""
+    def publish_orders(self, companies: Sequence[Mapping[OrderId, str]]) -> None:
+        """Tell workers that orders are due, with one message a company."""
         try:
             with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
-                for order_id, line in described.items():
-                    self._send(EXECUTE, order_id, line, producer)
+                for company in companies:
+                    if len(company) == 1:
+                        [(order_id, line)] = company.items()
+                        self._send(EXECUTE, {"order_id": order_id}, f"{order_id} {line}", producer)
+                    else:
+                        shown = ", ".join(company.values())
+                        self._send(EXECUTE_MANY, {"order_ids": list(company)}, shown, producer)
         except (OperationalError, redis.RedisError, OSError, TimeoutError) as e:
             raise BrokerUnavailable(f"the broker does not take messages: {type(e).__name__}") from e
 
@@ -159,15 +166,15 @@ class CeleryPublisher:
     def _publish(self, task: str, order_id: OrderId, line: str) -> None:
         try:
             with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
-                self._send(task, order_id, line, producer)
+                self._send(task, {"order_id": order_id}, f"{order_id} {line}", producer)
         except (OperationalError, redis.RedisError, OSError, TimeoutError) as e:
             raise BrokerUnavailable(f"the broker does not take messages: {type(e).__name__}") from e
 
-    def _send(self, task: str, order_id: OrderId, line: str, producer: Any) -> None:
+    def _send(self, task: str, content: dict[str, Any], shown: str, producer: Any) -> None:
         self._app.send_task(
             task,
-            kwargs={"order_id": order_id},
-            kwargsrepr=f"{order_id} {line}",
+            kwargs=content,
+            kwargsrepr=shown,
             producer=producer,
             retry=False,
             ignore_result=True,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import IntEnum
 from typing import Any, Protocol, TypedDict
 
 from sluicegate.domain.errors import LedgerConflict
@@ -80,6 +81,17 @@ class ChangePatch(TypedDict, total=False):
     horizon_ms: int | None
     last_code: str
     last_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One order's move, as `Ledger.transition` takes it."""
+
+    order: Order
+    event: Event
+    patch: Patch
+    detail: Mapping[str, Any]
+    dead_letter: DeadLetter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +238,9 @@ class Ledger(Protocol):
             OrderNotFound: there is none.
         """
 
+    def get_many(self, order_ids: Collection[OrderId]) -> list[Order]:
+        """Return those orders that exist, in any order."""
+
     def find(self, account: str, client_order_id: str) -> Order | None:
         """Return the order under a producer's id, or None."""
 
@@ -264,6 +279,20 @@ class Ledger(Protocol):
 
         Raises:
             IllegalTransition: the lifecycle has no such pair.
+        """
+
+    def transition_many(self, moves: Sequence[Move]) -> list[Order | None]:
+        """Move several orders in one transaction, each by compare-and-set as `transition` does.
+
+        Args:
+            moves: of different orders.
+
+        Returns:
+            One entry a move, same order: the order after it; None when someone else moved that order first (the
+            others are moved all the same).
+
+        Raises:
+            IllegalTransition: the lifecycle has no such pair; nothing was written.
         """
 
     def note(self, order_id: OrderId, event: str, detail: Mapping[str, Any]) -> None:
@@ -419,6 +448,44 @@ class Grant:
     specs: tuple[BucketSpec, ...]
 
 
+class LaneKind(IntEnum):
+    """How orders travel: each in a request of its own, or all in one."""
+
+    ALONE = 1
+    TOGETHER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """An endpoint through which orders may go.
+
+    Attributes:
+        path: the endpoint.
+        kind: `ALONE`: a request for each order. `TOGETHER`: one request for all.
+        spec: its bucket; `cost` is that of the first order.
+        step: tokens that each further order of the same request takes.
+    """
+
+    path: str
+    kind: LaneKind
+    spec: BucketSpec
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneGrant:
+    """Tokens for some orders in one lane.
+
+    Attributes:
+        orders: how many orders may go; as many as asked for, or fewer.
+        grants: one for each request, the endpoint's bucket first; all have the same wait.
+    """
+
+    lane: Lane
+    orders: int
+    grants: tuple[Grant, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Trip:
     """How a request travelled, as far as its answer tells: this says when its tokens may come back.
@@ -460,6 +527,32 @@ class Buckets(Protocol):
 
         Raises:
             BucketDenied: not within `max_wait_s`; carries when to come back.
+        """
+
+    def acquire_lane(
+        self,
+        lanes: Sequence[Lane],
+        beside: Sequence[BucketSpec],
+        *,
+        orders: int,
+        max_wait_s: float,
+        lease_s: float,
+    ) -> LaneGrant:
+        """Take the tokens of at least one order and at most `orders` from the lane that grants first.
+
+        It takes what is free when the first token is, and does not wait for the rest. When both lanes grant at
+        once, several orders go together and one goes alone.
+
+        Args:
+            lanes: of different kinds.
+            beside: buckets that every request needs besides, e.g. the IP's.
+            orders: how many orders wait; no more than one request of the lane `TOGETHER` carries.
+            max_wait_s: as in `acquire`.
+            lease_s: as in `acquire`.
+
+        Raises:
+            BucketDenied: no lane has a token within `max_wait_s`. No ticket was given: who waits keeps its orders
+                in line itself.
         """
 
     def settle(
@@ -545,6 +638,19 @@ class Exchange(Protocol):
             request: fitted to its instrument.
             link_id: the order's, on every attempt the same.
             sign_before: local time after which the request must not be signed any more (the claim's lease).
+        """
+
+    def place_many(
+        self, orders: Sequence[tuple[OrderRequest, OrderLinkId]], *, sign_before: datetime
+    ) -> list[Answer]:
+        """Send several orders of one category in one request.
+
+        Args:
+            orders: each fitted to its instrument, with its link id; no more than a batch takes.
+            sign_before: as in `place`.
+
+        Returns:
+            One answer an order, same order. What befell the whole request befell each of them.
         """
 
     def amend(self, order: Order, changed: Mapping[str, str], *, sign_before: datetime) -> Answer:
@@ -654,8 +760,13 @@ class Accounts(Protocol):
 class Quotas(Protocol):
     """Which buckets a request draws from."""
 
+    def lanes(
+        self, account: str, uid: str, paths: Mapping[LaneKind, str], category: Category
+    ) -> tuple[list[Lane], list[BucketSpec]]:
+        """Return the lanes of an account's orders, and the buckets that each request needs besides."""
+
     def specs(
-        self, account: str, uid: str, path: str, category: Category | None, *, orders: int
+        self, account: str, uid: str, path: str, category: Category | None, *, orders: int = 1
     ) -> list[BucketSpec]:
         """Return the buckets of a request, the endpoint's first, the IP's last.
 
@@ -687,11 +798,11 @@ class CodeBook(Protocol):
 class Publisher(Protocol):
     """Celery messages: hints that carry an order id and nothing else."""
 
-    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
+    def publish_orders(self, companies: Sequence[Mapping[OrderId, str]]) -> None:
         """Tell workers that orders are due.
 
         Args:
-            described: order ids, each with one line that Flower shows.
+            companies: a message each: orders that go together, each with one line that Flower shows.
 
         Raises:
             BrokerUnavailable: perhaps published, perhaps not; the scheduler publishes them later.

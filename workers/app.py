@@ -10,7 +10,7 @@ from celery import Celery, signals
 from sluicegate.bootstrap import Container
 from sluicegate.config import load_settings
 from sluicegate.messages import create_app
-from workers import guard, tasks
+from workers import guard, order_events, tasks
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +22,7 @@ def build(container: Container) -> Celery:
         container: the objects of the process.
     """
     guard.install()
+    order_events.install()
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     signals.worker_ready.connect(_say_ready, weak=False)
     app = create_app(container.settings)

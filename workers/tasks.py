@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from celery import Celery, Task
 from sluicegate.bootstrap import Container
 from sluicegate.domain.errors import InvalidOrder, LedgerConflict, LedgerUnavailable, SluicegateError
 from sluicegate.domain.orders import OrderId, parse_order
-from sluicegate.messages import ACCEPT, CHANGE, EXECUTE, LOOK
+from sluicegate.messages import ACCEPT, CHANGE, EXECUTE, EXECUTE_MANY, LOOK
+from workers import order_events
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +32,12 @@ def register(app: Celery, container: Container) -> None:
     @app.task(name=EXECUTE)
     def execute(order_id: str) -> str:
         """Send an order."""
-        return _guarded(EXECUTE, order_id, container.executor.execute)
+        return _guarded(EXECUTE, order_id, lambda known: container.executor.execute([known])[known])
+
+    @app.task(name=EXECUTE_MANY, bind=True)
+    def execute_many(self: Task, order_ids: list[str]) -> str:
+        """Send orders that go together."""
+        return _execute_many(self, order_ids, container)
 
     @app.task(name=CHANGE)
     def change(order_id: str) -> str:
@@ -49,7 +56,7 @@ def register(app: Celery, container: Container) -> None:
 
 
 def _guarded(task: str, order_id: str, act: Callable[[OrderId], str]) -> str:
-    if not isinstance(order_id, str) or not 0 < len(order_id) <= 64:
+    if not _is_id(order_id):
         log.error("poison_message", task=task, order_id=repr(order_id)[:80])
         return "poison"
     try:
@@ -59,6 +66,26 @@ def _guarded(task: str, order_id: str, act: Callable[[OrderId], str]) -> str:
         return type(e).__name__
     log.debug("task_done", task=task, order_id=order_id, result=result)
     return result
+
+
+def _execute_many(task: Task, order_ids: list[str], container: Container) -> str:
+    if not isinstance(order_ids, list) or not all(_is_id(order_id) for order_id in order_ids):
+        log.error("poison_message", task=EXECUTE_MANY, order_id=repr(order_ids)[:80])
+        return "poison"
+    known = [OrderId(order_id) for order_id in dict.fromkeys(order_ids)]
+    with order_events.shown(task.request, known) as results:
+        try:
+            results.update(container.executor.execute(known))
+        except SluicegateError as e:  # the scheduler comes back to the orders
+            log.error("task_failed", task=EXECUTE_MANY, orders=known, error=type(e).__name__, message=str(e))
+            return type(e).__name__
+    log.debug("task_done", task=EXECUTE_MANY, result=results)
+    counts = Counter(results.values())
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _is_id(order_id: object) -> bool:
+    return isinstance(order_id, str) and 0 < len(order_id) <= 64
 
 
 def _accept(task: Task, container: Container, content: dict[str, Any] | str) -> dict[str, Any]:

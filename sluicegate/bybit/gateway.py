@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from sluicegate.bybit.answers import AnswerReader, Reply, UnreadableAnswer, must_be_obeyed, read_reply
+from sluicegate.bybit.batches import read_batch
 from sluicegate.bybit.clock import OffsetClock
 from sluicegate.bybit.rows import is_name, read_fill, read_sighting
 from sluicegate.bybit.session import SessionPool
@@ -32,6 +33,7 @@ from sluicegate.ports import Answer, KeyInfo, Lookup, Observer
 log = structlog.get_logger(__name__)
 
 CREATE, AMEND, CANCEL = "/v5/order/create", "/v5/order/amend", "/v5/order/cancel"
+CREATE_BATCH = "/v5/order/create-batch"
 REALTIME, HISTORY, EXECUTIONS = "/v5/order/realtime", "/v5/order/history", "/v5/execution/list"
 QUERY_API = "/v5/user/query-api"
 
@@ -107,24 +109,66 @@ class Gateway:
         }
         return self._command(CANCEL, "cancel_order", parameters, sign_before)
 
+    def place_many(
+        self, orders: Sequence[tuple[OrderRequest, OrderLinkId]], *, sign_before: datetime
+    ) -> list[Answer]:
+        """Send orders in one request; see `sluicegate.ports.Exchange.place_many`."""
+        items = [create_parameters(request, link_id) for request, link_id in orders]
+        category = orders[0][0].category.value
+        stripped = [{name: value for name, value in item.items() if name != "category"} for item in items]
+        parameters = {"category": category, "request": stripped}
+        link_ids = [link_id for _request, link_id in orders]
+        return self._send(
+            CREATE_BATCH,
+            "place_batch_order",
+            parameters,
+            items,
+            sign_before,
+            lambda reply: read_batch(reply, link_ids, self._reader),
+        )
+
     def _command(self, path: str, method: str, parameters: dict[str, Any], sign_before: datetime) -> Answer:
+        link_id = str(parameters["orderLinkId"])
+        [answer] = self._send(
+            path, method, parameters, [parameters], sign_before, lambda reply: [self._acknowledged(reply, link_id)]
+        )
+        return answer
+
+    def _send(
+        self,
+        path: str,
+        method: str,
+        parameters: dict[str, Any],
+        items: Sequence[Mapping[str, Any]],
+        sign_before: datetime,
+        read: Callable[[Reply], Sequence[Outcome]],
+    ) -> list[Answer]:
+        """Send a command about some orders; what befalls the request befalls each of them."""
         session = self._sessions.session()
         session.begin(sign_before)
         started = time.perf_counter()
         try:
-            reply = read_reply(getattr(session, method)(**parameters))
-            outcome: Outcome = self._acknowledged(reply, str(parameters["orderLinkId"]))
+            outcomes = read(read_reply(getattr(session, method)(**parameters)))
         except Exception as error:  # noqa: BLE001 - the boundary to the exchange: every failure is an outcome
-            outcome = self._reader.read_error(error, is_write=True)
+            outcomes = [self._reader.read_error(error, is_write=True)] * len(items)
         elapsed_s = time.perf_counter() - started
         signed_at_ms = session.signed_at_ms
+        answers = []
+        for item, outcome in zip(items, outcomes, strict=True):
+            certain = self._made_certain(outcome, signed_at_ms)
+            self._report(path, item, certain, elapsed_s)
+            answers.append(Answer(certain, signed_at_ms, elapsed_s, session.left_at_s))
+        return answers
+
+    def _made_certain(self, outcome: Outcome, signed_at_ms: int | None) -> Outcome:
+        """Return what was never signed as never sent, and give a doubt its horizon."""
         if signed_at_ms is None:
-            if not isinstance(outcome, NeverSent):
-                outcome = NeverSent("never_signed", "the request could not be prepared")
-        elif isinstance(outcome, InDoubt):
-            outcome = replace(outcome, horizon_ms=signed_at_ms + self._reach_ms)
-        self._report(path, parameters, outcome, elapsed_s)
-        return Answer(outcome, signed_at_ms, elapsed_s, session.left_at_s)
+            if isinstance(outcome, NeverSent):
+                return outcome
+            return NeverSent("never_signed", "the request could not be prepared")
+        if isinstance(outcome, InDoubt):
+            return replace(outcome, horizon_ms=signed_at_ms + self._reach_ms)
+        return outcome
 
     def _acknowledged(self, reply: Reply, link_id: str) -> Acknowledged:
         order_id = reply.result.get("orderId")

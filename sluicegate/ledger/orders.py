@@ -17,7 +17,7 @@ from sluicegate.domain.orders import Category, Execution, Order, OrderEvent, Ord
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.failures import is_orphan
 from sluicegate.ledger.rows import to_event, to_execution, to_order
-from sluicegate.ledger.store import Store
+from sluicegate.ledger.store import Store, batches
 from sluicegate.ledger.tables import ACCEPTED_ROWS, EXECUTIONS, ORDER_EVENTS, ORDERS
 from sluicegate.ports import OrderFilter
 
@@ -32,6 +32,15 @@ class Orders(Store):
         if row is None:
             raise OrderNotFound(f"the ledger has no order {order_id}")
         return to_order(row)
+
+    def get_many(self, order_ids: Collection[OrderId]) -> list[Order]:
+        """Return those orders that exist, in any order."""
+        with self._reading() as connection:
+            return [
+                to_order(row)
+                for some in batches(list(order_ids))
+                for row in connection.execute(select(ORDERS).where(ORDERS.c.order_id.in_(some)))
+            ]
 
     def find(self, account: str, client_order_id: str) -> Order | None:
         """Return the order under a producer's id, or None."""

@@ -29,11 +29,10 @@ from sluicegate.domain.lifecycle import OPEN_STATES, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import Change
 from sluicegate.ledger.rows import AnyRow, to_change, to_order
-from sluicegate.ledger.store import Store
+from sluicegate.ledger.store import Store, batches
 from sluicegate.ledger.tables import ORDER_CHANGES, ORDERS
 
 _PRIORITIES = range(9, -1, -1)
-_IDS_A_STATEMENT = 500
 
 
 class Schedule(Store):
@@ -51,7 +50,7 @@ class Schedule(Store):
             by_wake[order.wake_at].append(order.order_id)
         with self._writing() as connection:
             for wake_at, ids in by_wake.items():
-                for some in _batches(ids):
+                for some in batches(ids):
                     mine = (ORDERS.c.order_id.in_(some), ORDERS.c.wake_at == wake_at)
                     connection.execute(update(ORDERS).where(*mine).values(wake_at=at))
 
@@ -78,7 +77,7 @@ class Schedule(Store):
         until = now + snooze
         with self._writing() as connection:
             changes = [to_change(row) for row in connection.execute(due)]
-            for some in _batches([change.change_id for change in changes]):
+            for some in batches([change.change_id for change in changes]):
                 connection.execute(update(ORDER_CHANGES).where(c.change_id.in_(some)).values(wake_at=until))
         return [replace(change, wake_at=until) for change in changes]
 
@@ -91,7 +90,7 @@ def _take_alone(
     query = select(ORDERS).join(due, ORDERS.c.order_id == due.c.order_id)
     ordered = query.order_by(due.c.priority.desc(), due.c.wake_at, due.c.order_id)
     rows = connection.execute(ordered, wanted).all()
-    for some in _batches([row.order_id for row in rows]):
+    for some in batches([row.order_id for row in rows]):
         connection.execute(update(ORDERS).where(ORDERS.c.order_id.in_(some)).values(wake_at=until))
     return rows
 
@@ -155,7 +154,3 @@ def _due_states() -> CompoundSelect[Any]:
             for state in sorted(OPEN_STATES)
         )
     )
-
-
-def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _IDS_A_STATEMENT] for start in range(0, len(ids), _IDS_A_STATEMENT)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -20,6 +20,7 @@ from sluicegate.ports import Clock
 T = TypeVar("T")
 
 _TRIES = 8
+_IDS_A_STATEMENT = 500
 
 # SQLAlchemy counts the rows of an INSERT only when told.
 COUNTED: Final = {"preserve_rowcount": True}
@@ -101,3 +102,8 @@ class Store:
         line = insert(ORDER_EVENTS).inline().from_select(list(facts), row)
         if connection.execute(line, execution_options=COUNTED).rowcount != 1:
             raise OrderNotFound(f"the ledger has no order {order_id}")
+
+
+def batches(ids: Sequence[str]) -> list[Sequence[str]]:
+    """Return ids in parts that one statement takes."""
+    return [ids[start : start + _IDS_A_STATEMENT] for start in range(0, len(ids), _IDS_A_STATEMENT)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from sluicegate.domain.lifecycle import END_STATES, OPEN_STATES, Event, next_state
 from sluicegate.domain.orders import Order, OrderId
@@ -15,9 +16,9 @@ from sluicegate.domain.records import Change, ChangeState, DeadLetter
 from sluicegate.ledger.changes import set_change
 from sluicegate.ledger.dead_letters import store_dead_letter
 from sluicegate.ledger.evidence import FILLS_GRACE
-from sluicegate.ledger.store import Store
+from sluicegate.ledger.store import Store, batches
 from sluicegate.ledger.tables import ORDER_EVENTS, ORDERS
-from sluicegate.ports import ChangePatch, Patch
+from sluicegate.ports import ChangePatch, Move, Patch
 
 
 class Transitions(Store):
@@ -33,20 +34,13 @@ class Transitions(Store):
         dead_letter: DeadLetter | None = None,
         done: Change | None = None,
     ) -> Order | None:
-        """Move an order by compare-and-set; see the port. An order that ends keeps no `wake_at` and no lease."""
-        state = next_state(order.state, event)
-        changes: dict[str, Any] = {**patch, "state": state, "version": order.version + 1}
-        changes["updated_at"] = self._clock.now()
-        if state in END_STATES:
-            changes.update(wake_at=None, lease_until=None)
-        columns = dict(changes)
-        if changes.get("cum_exec_qty", order.cum_exec_qty) != order.cum_exec_qty:
-            columns["fills_due_at"] = changes["updated_at"] + FILLS_GRACE  # someone sees to it that all are there
+        """Move an order by compare-and-set; see the port."""
+        changes = self._changes(Move(order, event, patch, detail))
         with self._writing() as connection:
             # the change first: until both rows are ours nothing is written that a rollback must undo
             if done is not None and not self._finish(connection, done):
                 return None
-            if not _set(connection, order, columns):
+            if not _set(connection, order, changes):
                 connection.rollback()
                 return None
             connection.execute(insert(ORDER_EVENTS).inline(), self._event_row(order, event, changes, detail))
@@ -57,6 +51,50 @@ class Transitions(Store):
                     select(ORDERS.c.wake_at).where(ORDERS.c.order_id == order.order_id)
                 ).scalar_one()
         return replace(order, **changes)
+
+    def transition_many(self, moves: Sequence[Move]) -> list[Order | None]:
+        """Move several orders in one transaction; see the port.
+
+        The rows are locked and compared first, in the order of their ids, so that the writes that follow hit them
+        all: one statement for all moves that set the same columns.
+        """
+        if len(moves) == 1:
+            [move] = moves
+            return [self.transition(move.order, move.event, move.patch, move.detail, dead_letter=move.dead_letter)]
+        planned = {move.order.order_id: (move, self._changes(move)) for move in moves}
+        if len(planned) != len(moves):
+            raise ValueError("an order is moved twice in one call")
+        if not planned:
+            return []
+        with self._writing() as connection:
+            standing = _lock(connection, sorted(planned))
+            won = {
+                order_id: (move, {"wake_at": standing[order_id][2], **changes})
+                for order_id, (move, changes) in planned.items()
+                if standing.get(order_id, ())[:2] == (move.order.version, move.order.state.value)
+            }
+            _set_many(connection, [(move.order, changes) for move, changes in won.values()])
+            rows = [
+                self._event_row(move.order, move.event, changes, move.detail) for move, changes in won.values()
+            ]
+            if rows:
+                connection.execute(insert(ORDER_EVENTS).inline(), rows)
+            for move, _changes in won.values():
+                if move.dead_letter is not None:
+                    store_dead_letter(connection, move.dead_letter)
+        return [
+            replace(move.order, **won[move.order.order_id][1]) if move.order.order_id in won else None
+            for move in moves
+        ]
+
+    def _changes(self, move: Move) -> dict[str, Any]:
+        """Return what a move sets. An order that ends keeps no `wake_at` and no lease."""
+        state = next_state(move.order.state, move.event)
+        changes: dict[str, Any] = {**move.patch, "state": state, "version": move.order.version + 1}
+        changes["updated_at"] = self._clock.now()
+        if state in END_STATES:
+            changes.update(wake_at=None, lease_until=None)
+        return changes
 
     def _event_row(
         self, order: Order, event: Event, changes: Mapping[str, Any], detail: Mapping[str, Any]
@@ -92,9 +130,37 @@ class Transitions(Store):
 
 def _set(connection: Connection, order: Order, changes: Mapping[str, Any]) -> bool:
     """Write the new columns if nobody moved the order since the snapshot was taken."""
-    columns = {**changes, "state": changes["state"].value}
-    if "request" in columns:
-        columns["request"] = columns["request"].to_json()
     o = ORDERS.c
     guard = (o.order_id == order.order_id, o.version == order.version, o.state == order.state.value)
-    return connection.execute(update(ORDERS).where(*guard).values(columns)).rowcount == 1
+    return connection.execute(update(ORDERS).where(*guard).values(_columns(order, changes))).rowcount == 1
+
+
+def _columns(order: Order, changes: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {**changes, "state": changes["state"].value}
+    if changes.get("cum_exec_qty", order.cum_exec_qty) != order.cum_exec_qty:
+        columns["fills_due_at"] = changes["updated_at"] + FILLS_GRACE  # someone sees to it that all are there
+    if "request" in columns:
+        columns["request"] = columns["request"].to_json()
+    return columns
+
+
+def _lock(connection: Connection, order_ids: Sequence[str]) -> dict[str, tuple[int, str, datetime | None]]:
+    """Keep every other writer off these orders and return how they stand: version, state, `wake_at`."""
+    o = ORDERS.c
+    standing: dict[str, tuple[int, str, datetime | None]] = {}
+    for some in batches(order_ids):
+        query = select(o.order_id, o.version, o.state, o.wake_at).where(o.order_id.in_(some))
+        for row in connection.execute(query.order_by(o.order_id).with_for_update()):
+            standing[row.order_id] = (row.version, row.state, row.wake_at)
+    return standing
+
+
+def _set_many(connection: Connection, moved: Sequence[tuple[Order, Mapping[str, Any]]]) -> None:
+    """Write the new columns of orders that are locked."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for order, changes in moved:
+        columns = _columns(order, changes)
+        alike[tuple(sorted(columns))].append({**columns, "locked_id": order.order_id})
+    for names, rows in alike.items():
+        statement = update(ORDERS).where(ORDERS.c.order_id == bindparam("locked_id"))
+        connection.execute(statement.values({name: bindparam(name) for name in names}), rows)

@@ -47,7 +47,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from sluicegate.domain.errors import BucketDenied, BucketUnavailable
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import BucketSpec, BucketState, Grant, Trip
+from sluicegate.ports import BucketSpec, BucketState, Grant, Lane, LaneGrant, Trip
 from sluicegate.ratelimit.arrival import (
     CONFIRMATIONS,
     DOUBT,
@@ -60,10 +60,13 @@ from sluicegate.ratelimit.arrival import (
 )
 from sluicegate.ratelimit.lease import (
     LEARNED_FOR_S,
+    NO_LANE,
     Observed,
     bucket_state,
+    check_lanes,
     check_specs,
     check_times,
+    lane_grant,
     new_nonce,
     reading_us,
     ready_us,
@@ -90,6 +93,8 @@ class _Asked(NamedTuple):
     """What an acquire asks for, but for the nonce."""
 
     specs: tuple[BucketSpec, ...]
+    lanes: tuple[Lane, ...]
+    orders: int
     max_wait_us: int
     lease_us: int
 
@@ -134,13 +139,50 @@ class RedisBuckets:
         """
         check_specs(specs)
         check_times(max_wait_s, lease_s)
-        asked = _Asked(tuple(specs), to_us(max_wait_s), to_us(lease_s))
+        asked = _Asked(tuple(specs), (), 1, to_us(max_wait_s), to_us(lease_s))
+        lease_id, wait_s, _lane, _orders = self._acquire_one(asked)
+        return Grant(lease_id, wait_s, asked.specs)
+
+    def acquire_lane(
+        self,
+        lanes: Sequence[Lane],
+        beside: Sequence[BucketSpec],
+        *,
+        orders: int,
+        max_wait_s: float,
+        lease_s: float,
+    ) -> LaneGrant:
+        """Take the tokens of at least one order and at most `orders` from the lane that grants first.
+
+        Args:
+            lanes: one of each kind at most.
+            beside: buckets that every request needs besides.
+            orders: how many orders wait.
+            max_wait_s: longest wait that the caller will sleep for; 0 or more.
+            lease_s: as in `acquire`.
+
+        Returns:
+            The lane and a grant for each request; all wait equally long.
+
+        Raises:
+            BucketDenied: no lane has a token within `max_wait_s`; no ticket was given.
+            BucketUnavailable: Redis did not answer; send nothing.
+            ValueError: as `acquire`.
+        """
+        check_lanes(lanes, beside, orders)
+        check_times(max_wait_s, lease_s)
+        asked = _Asked(tuple(beside), tuple(lanes), orders, to_us(max_wait_s), to_us(lease_s))
+        lease_id, wait_s, kind, granted = self._acquire_one(asked)
+        return lane_grant(lanes, asked.specs, kind=kind, lease_id=lease_id, wait_s=wait_s, orders=granted)
+
+    def _acquire_one(self, asked: _Asked) -> tuple[str, float, int, int]:
         nonce = new_nonce()
         answer = self._ask(lambda: self._run_acquire(asked, nonce))
         if isinstance(answer, int):
-            raise BucketDenied(f"no token within {max_wait_s} s", retry_after_s=answer / 1_000_000)
-        ready, _, wait_us = _text(answer).partition(" ")
-        return Grant(f"{ready}-{nonce}", int(wait_us) / 1_000_000, tuple(specs))
+            wait_s = asked.max_wait_us / 1_000_000
+            raise BucketDenied(f"no token within {wait_s:g} s", retry_after_s=answer / 1_000_000)
+        ready, wait_us, lane, orders = _text(answer).split(" ")
+        return f"{ready}-{nonce}", int(wait_us) / 1_000_000, int(lane), int(orders)
 
     def settle(
         self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None, trip: Trip | None = None
@@ -235,10 +277,12 @@ class RedisBuckets:
 
     def _arguments(self, asked: _Asked, nonce: str, *, is_restarted: bool) -> list[Any]:
         keys = [self._epoch, self._names]
-        numbers = [int(is_restarted), asked.max_wait_us, asked.lease_us, to_us(KEEP_S)]
-        for spec in asked.specs:
+        numbers = [int(is_restarted), asked.max_wait_us, asked.lease_us, to_us(KEEP_S), asked.orders]
+        common = [(spec, 0, NO_LANE) for spec in asked.specs]
+        lanes = [(lane.spec, lane.step, lane.kind) for lane in asked.lanes]
+        for spec, step, kind in [*common, *lanes]:
             keys += [self._bucket(spec.name), self._flight(spec.name)]
-            numbers += [spec.limit, to_us(spec.window_s), spec.cost]
+            numbers += [spec.limit, to_us(spec.window_s), spec.cost, step, kind]
         return [len(keys), *keys, self._prefix, nonce, _packed(numbers)]
 
     def _ask(self, call: Callable[[], Any]) -> Any:

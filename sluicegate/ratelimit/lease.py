@@ -1,7 +1,8 @@
 """The terms of a lease: what both kinds of bucket ask and answer in the same way.
 
 A lease id is `READY-NONCE`: the instant (server time, microseconds) from which its holder may send, and a random
-part. The instant travels in the id because `settle` needs it and nothing else has to remember it.
+part. The instant travels in the id because `settle` needs it and nothing else has to remember it. Orders that got
+their tokens together and go in a request each have a lease each: `READY-NONCE.1`, `READY-NONCE.2` and so on.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import BucketSpec, BucketState, Trip
+from sluicegate.ports import BucketSpec, BucketState, Grant, Lane, LaneGrant, LaneKind, Trip
 
 LEARNED_FOR_S = 3600.0
 """How long a limit told by the exchange is believed: tiers change at most daily, and every response renews it."""
 
 LONGEST_LEASE_S = 3600.0
 """A key of tokens in flight lives at least so long after each acquire."""
+
+NO_LANE = 0
+"""Marks a bucket that every request needs, whatever lane it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,38 @@ def check_specs(specs: Sequence[BucketSpec]) -> None:
             raise ValueError(f"bucket {spec.name}: cost and limit must be 1 or more")
         if to_us(spec.window_s) <= 0:
             raise ValueError(f"bucket {spec.name}: the window must be longer than 0 s")
+
+
+def check_lanes(lanes: Sequence[Lane], beside: Sequence[BucketSpec], orders: int) -> None:
+    """Refuse lanes that make no sense.
+
+    Raises:
+        ValueError: as `check_specs`; no lane, two of a kind, no order.
+    """
+    check_specs([*(lane.spec for lane in lanes), *beside])
+    if not lanes or len({lane.kind for lane in lanes}) != len(lanes):
+        raise ValueError("name one or two lanes, of different kinds")
+    if orders < 1:
+        raise ValueError(f"orders must be 1 or more, not {orders}")
+
+
+def lane_grant(
+    lanes: Sequence[Lane],
+    beside: Sequence[BucketSpec],
+    *,
+    kind: int,
+    lease_id: str,
+    wait_s: float,
+    orders: int,
+) -> LaneGrant:
+    """Return the grants of the requests that a lane was given tokens for."""
+    lane = next(lane for lane in lanes if lane.kind == kind)
+    if lane.kind is LaneKind.ALONE:
+        specs = (lane.spec, *beside)
+        grants = tuple(Grant(f"{lease_id}.{i}", wait_s, specs) for i in range(1, orders + 1))
+        return LaneGrant(lane, orders, grants)
+    paid = replace(lane.spec, cost=lane.spec.cost + lane.step * (orders - 1))
+    return LaneGrant(lane, orders, (Grant(lease_id, wait_s, (paid, *beside)),))
 
 
 def check_times(max_wait_s: float, lease_s: float) -> None:

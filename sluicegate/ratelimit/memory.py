@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 
 from sluicegate.domain.errors import BucketDenied
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import BucketSpec, BucketState, Clock, Grant, Trip
+from sluicegate.ports import BucketSpec, BucketState, Clock, Grant, Lane, LaneGrant, LaneKind, Trip
 from sluicegate.ratelimit.arrival import MARGIN_S, RESOLUTION_US, ArrivalEstimate, widen, widened
 from sluicegate.ratelimit.lease import (
     LEARNED_FOR_S,
     Observed,
     bucket_state,
+    check_lanes,
     check_specs,
     check_times,
+    lane_grant,
     new_nonce,
     reading_us,
     ready_us,
@@ -65,6 +67,12 @@ class _Look:
     def ready(self) -> float:
         return max(self.gate, self.back)
 
+    def room(self, ready: int, step: int, orders: int) -> int:
+        """Return for how many orders there are tokens at an instant at which there are for one."""
+        if step == 0:
+            return orders
+        return min(orders, 1 + (self.limit - len(self.bucket.away(ready)) - self.cost) // step)
+
 
 class MemoryBuckets:
     """Token buckets of one process; safe to share between its threads.
@@ -98,9 +106,7 @@ class MemoryBuckets:
         max_wait, lease = to_us(max_wait_s), to_us(lease_s)
         with self._lock:
             now = self._now()
-            if self._epoch is None:
-                self._epoch = now
-            looks = [self._look(spec, now, self._epoch) for spec in specs]
+            looks = [self._look(spec, now) for spec in specs]
             ready = max(look.ready for look in looks)
             if ready - now <= max_wait:
                 lease_id = f"{int(ready)}-{new_nonce()}"
@@ -110,6 +116,49 @@ class MemoryBuckets:
             late = [look for look in looks if look.ready - now > max_wait]
             retry_at = max(_give_ticket(look, now, lease) for look in late)
             raise BucketDenied(f"no token within {max_wait_s} s", retry_after_s=(retry_at - now) / 1_000_000)
+
+    def acquire_lane(
+        self,
+        lanes: Sequence[Lane],
+        beside: Sequence[BucketSpec],
+        *,
+        orders: int,
+        max_wait_s: float,
+        lease_s: float,
+    ) -> LaneGrant:
+        """Take tokens from the lane that grants first; see `Buckets`."""
+        check_lanes(lanes, beside, orders)
+        check_times(max_wait_s, lease_s)
+        max_wait, lease = to_us(max_wait_s), to_us(lease_s)
+        with self._lock:
+            now = self._now()
+            common = [self._look(spec, now) for spec in beside]
+            lane, look = self._choose(lanes, orders, now)
+            looks = [*common, look]
+            ready = max(look.ready for look in looks)
+            if ready - now > max_wait:
+                message = f"no token within {max_wait_s:g} s"
+                raise BucketDenied(message, retry_after_s=(ready - now) / 1_000_000)
+            is_alone = lane.kind is LaneKind.ALONE
+            steps = [(one, one.cost if is_alone else 0) for one in common]
+            steps.append((look, look.cost if is_alone else lane.step))
+            granted = min(one.room(int(ready), step, orders) for one, step in steps)
+            lease_id = f"{int(ready)}-{new_nonce()}"
+            wait_s = (int(ready) - now) / 1_000_000
+            given = lane_grant(lanes, beside, kind=lane.kind, lease_id=lease_id, wait_s=wait_s, orders=granted)
+            for grant in given.grants:
+                for spec in grant.specs:
+                    _put(self._bucket(spec.name).flight, grant.lease_id, spec.cost, int(ready) + lease)
+            return given
+
+    def _choose(self, lanes: Sequence[Lane], orders: int, now: int) -> tuple[Lane, _Look]:
+        preferred = sorted(lanes, key=lambda lane: lane.kind, reverse=orders > 1)
+        lane, look = preferred[0], self._look(preferred[0].spec, now)
+        if look.ready > now and len(preferred) > 1:
+            other = self._look(preferred[1].spec, now)
+            if other.ready < look.ready:
+                return preferred[1], other
+        return lane, look
 
     def settle(
         self, grant: Grant, *, sent: bool, observed: RateHeaders | None = None, trip: Trip | None = None
@@ -163,7 +212,9 @@ class MemoryBuckets:
     def _bucket(self, name: str) -> _Bucket:
         return self._buckets.setdefault(name, _Bucket())
 
-    def _look(self, spec: BucketSpec, now: int, epoch: float) -> _Look:
+    def _look(self, spec: BucketSpec, now: int) -> _Look:
+        if self._epoch is None:
+            self._epoch = now
         bucket = self._bucket(spec.name)
         bucket.documented, bucket.window = spec.limit, to_us(spec.window_s)
         limit, away = bucket.limit(now), bucket.away(now)
@@ -171,7 +222,7 @@ class MemoryBuckets:
         back: float = now
         if missing > 0:
             back = away[missing - 1][0] if missing <= len(away) else math.inf
-        gate = int(max(now, bucket.blocked_until, epoch + bucket.window))
+        gate = int(max(now, bucket.blocked_until, self._epoch + bucket.window))
         look = _Look(bucket, limit, spec.cost, gate, back)
         _count_callers(look, now)
         return look

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sluicegate.config import AccountSettings
 from sluicegate.domain.errors import ConfigurationError
 from sluicegate.domain.orders import Category
-from sluicegate.ports import BucketSpec
+from sluicegate.ports import BucketSpec, Lane, LaneKind
 from sluicegate.ratelimit.quotas import IP_LIMIT, IP_WINDOW_S, TIERS, WINDOW_S, QuotaTable
 
 
@@ -44,7 +44,7 @@ class BybitQuotas:
                 )
 
     def specs(
-        self, account: str, uid: str, path: str, category: Category | None, *, orders: int
+        self, account: str, uid: str, path: str, category: Category | None, *, orders: int = 1
     ) -> list[BucketSpec]:
         """Return the buckets of a request; see `sluicegate.ports.Quotas.specs`."""
         settings = self.accounts.get(account)
@@ -61,6 +61,17 @@ class BybitQuotas:
             cost=quota.tokens_for(orders),
         )
         return [spec, self.egress()]
+
+    def lanes(
+        self, account: str, uid: str, paths: Mapping[LaneKind, str], category: Category
+    ) -> tuple[list[Lane], list[BucketSpec]]:
+        """Return the lanes of an account's orders; see `sluicegate.ports.Quotas.lanes`."""
+        lanes = []
+        for kind, path in paths.items():
+            [spec, _egress] = self.specs(account, uid, path, category)
+            [two, _egress] = self.specs(account, uid, path, category, orders=2)
+            lanes.append(Lane(path, kind, spec, two.cost - spec.cost))
+        return lanes, [self.egress()]
 
     def egress(self) -> BucketSpec:
         """Return the bucket of this host's public IP."""

@@ -1,12 +1,11 @@
-"""Execute: one order, from the message to the decision about its outcome."""
+"""Execute: orders of one message, from the message to the decision about each outcome."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
@@ -16,24 +15,27 @@ from sluicegate.domain.errors import (
     ConfigurationError,
     ExchangeUnavailable,
     OrderDenied,
-    OrderNotFound,
     OrderRejected,
+    SluicegateError,
 )
 from sluicegate.domain.lifecycle import END_STATES, Event, State
-from sluicegate.domain.orders import Order, OrderId, OrderRequest
+from sluicegate.domain.orders import Order, OrderId
 from sluicegate.domain.policy import Rng
 from sluicegate.domain.records import DeadLetter
-from sluicegate.ports import Account, Accounts, Clock, Ledger, Observer, Patch
+from sluicegate.ports import Account, Accounts, Clock, Ledger, Move, Observer, Patch
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
+from sluicegate.services.lanes import Lanes, Ready, by_category
 from sluicegate.services.perform import Performer
-from sluicegate.services.valve import Valve
+from sluicegate.services.valve import Crossing, Valve
 
 log = structlog.get_logger(__name__)
 
-CREATE = "/v5/order/create"
 CONFIGURATION_WAIT_S = 15.0
 OUTAGE_WAIT_S = 2.0
+
+Results = dict[OrderId, str]
+"""What became of each order: its state, or why nothing was done; for the log and for Flower."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,18 @@ class Executor:
     """Puts orders on the exchange.
 
     The claim is the last step before the request: until then nothing has happened that a crash could leave open,
-    and from then on the order counts as possibly sent.
+    and from then on the order counts as possibly sent. Orders of one account and category that came in one message
+    go together: as many as a lane has tokens for are claimed in one transaction, sent, and written down in one.
 
     Args:
-        max_wait_s: longest sleep for a token.
+        max_wait_s: longest sleep for tokens, over all orders of a message.
         lease_s: how long a claim lasts.
     """
 
     ledger: Ledger
     accounts: Accounts
     valve: Valve
+    lanes: Lanes
     gates: Gates
     halts: Halts
     performer: Performer
@@ -60,95 +64,165 @@ class Executor:
     lease_s: float
     rng: Rng = random.random
 
-    def execute(self, order_id: OrderId) -> str:
-        """Take an order as far as it goes now.
+    def execute(self, order_ids: Sequence[OrderId]) -> Results:
+        """Take orders as far as they go now.
 
         Args:
-            order_id: from the message. The message is a hint: it may be late, doubled, or about an order that is
+            order_ids: from the message. The message is a hint: it may be late, doubled, or about orders that are
                 done; then nothing happens.
 
         Returns:
-            A word for the log: the order's state, or why nothing was done.
+            A word for each order.
 
         Raises:
-            LedgerUnavailable: nothing was sent, or the order is `submitting` and its lease will run out.
+            LedgerUnavailable: what was not claimed is not sent; what is `submitting` waits for its lease's end.
         """
-        try:
-            order = self.ledger.get(order_id)
-        except OrderNotFound:
-            log.error("message_without_order", order_id=order_id)
-            return "unknown order"
+        known = {order.order_id: order for order in self.ledger.get_many(order_ids)}
+        results: Results = {}
+        due: list[Order] = []
+        for order_id in order_ids:
+            order = known.get(order_id)
+            if order is None:
+                log.error("message_without_order", order_id=order_id)
+                results[order_id] = "unknown order"
+            elif (reason := self._is_not_due(order)) is not None:
+                results[order_id] = reason
+            else:
+                due.append(order)
+        for company in by_category(due):
+            results |= self._execute_due(company)
+        return results
+
+    def _is_not_due(self, order: Order) -> str | None:
+        """Return why an order is not sent now; one whose deadline has passed expires."""
         if order.state is not State.ACCEPTED:
             return f"nothing to do: {order.state}"
         now = self.clock.now()
         if order.due_at is not None and order.due_at > now:
             return "not due yet"
         if order.deadline_at is not None and order.deadline_at <= now:
-            return self._move(order, Event.EXPIRED, {}, {"why": "its deadline passed before it was sent"})
+            detail = {"why": "its deadline passed before it was sent"}
+            return self._move([Move(order, Event.EXPIRED, {}, detail)])[order.order_id]
         if order.attempts and self.ledger.open_changes(order.order_id):
             return "its changes come first"  # asked for while it was being sent, and it came back unsent
-        return self._execute_due(order)
+        return None
 
-    def _execute_due(self, order: Order) -> str:
-        halt = self.halts.on(order.account)
+    def _execute_due(self, orders: Sequence[Order]) -> Results:
+        """Execute orders of one account and category."""
+        name = orders[0].account
+        halt = self.halts.on(name)
         if halt is not None:
-            return self.performer.hold(order, halt)
+            return {order.order_id: self.performer.hold(order, halt) for order in orders}
         try:
-            account = self.accounts.get(order.account)
-            prepared = self.gates.check(order, account)
-            return self._send(order, account, prepared)
-        except OrderDenied as denial:
-            return self._deny(order, denial)
-        except BucketDenied as e:
-            return self._defer(order, e.retry_after_s - self.max_wait_s / 2, "quota")
-        except BucketUnavailable as e:
-            log.error("bucket_unavailable", order_id=order.order_id, error=str(e))
-            return self._defer(order, self._jittered(OUTAGE_WAIT_S), "bucket_unavailable")
-        except ExchangeUnavailable as e:
-            log.warning("exchange_unavailable", order_id=order.order_id, account=order.account, error=str(e))
-            return self._defer(order, self._jittered(OUTAGE_WAIT_S), "exchange_unavailable")
-        except ConfigurationError as e:
-            return self._misconfigured(order, e)
-        except OrderRejected as e:
-            standing = self.halts.obey(order.account, e)
-            if standing is not None:
-                return self.performer.hold(order, standing)
-            return self._defer(order, self._jittered(OUTAGE_WAIT_S), f"refused {e.ret_code}")
+            account = self.accounts.get(name)
+        except (ConfigurationError, ExchangeUnavailable) as e:
+            return self._stopped(orders, e)
+        results: Results = {}
+        waiting: list[Ready] = []
+        for order in orders:
+            try:
+                waiting.append((order, self.gates.check(order, account)))
+            except OrderDenied as denial:
+                results |= self._deny(order, denial)
+            except ExchangeUnavailable as e:
+                results |= self._stopped([order], e)
+        return results | self._send_all(waiting, account)
 
-    def _send(self, order: Order, account: Account, prepared: OrderRequest) -> str:
-        with self.valve.open(order.account, CREATE, order.category, max_wait_s=self.max_wait_s) as passage:
-            halt = self.halts.on(order.account)  # it may have come while the order waited for its token
+    def _send_all(self, waiting: Sequence[Ready], account: Account) -> Results:
+        """Send what there are tokens for within `max_wait_s`; the rest goes back to the ledger."""
+        give_up_at_s = self.clock.monotonic() + self.max_wait_s
+        results: Results = {}
+        while waiting:
+            company = self.lanes.next_company(waiting)
+            try:
+                went = self._send(company, account, max(0.0, give_up_at_s - self.clock.monotonic()))
+            except (
+                BucketDenied,
+                BucketUnavailable,
+                ConfigurationError,
+                ExchangeUnavailable,
+                OrderRejected,
+            ) as e:
+                return results | self._stopped([order for order, _prepared in waiting], e)
+            results |= went
+            waiting = [ready for ready in waiting if ready[0].order_id not in went]
+        return results
+
+    def _send(self, company: Sequence[Ready], account: Account, max_wait_s: float) -> Results:
+        """Send the first orders of a company, as many as a lane has tokens for."""
+        paths = self.lanes.paths(account, company)
+        category = company[0][0].category
+        with self.valve.open_lane(
+            account.name, paths, category, orders=len(company), max_wait_s=max_wait_s
+        ) as crossing:
+            halt = self.halts.on(account.name)  # it may have come while the orders waited for their tokens
             if halt is not None:
-                return self.performer.hold(order, halt)
-            claimed = self._claim(order, account, passage.waited_s)
-            if claimed is None:
-                return "someone else was faster"
-            assert claimed.lease_until is not None  # noqa: S101 - set by the claim
-            answer = account.exchange.place(prepared, order.link_id, sign_before=claimed.lease_until)
-            passage.report(answer)
-        self.observer.stage("exchange", answer.elapsed_s)
-        return self.performer.perform(claimed, answer)
+                return {order.order_id: self.performer.hold(order, halt) for order, _prepared in company}
+            going = company[: crossing.orders]
+            results = {order.order_id: "someone else was faster" for order, _prepared in going}
+            claimed = self._claim(going, account, crossing)
+            if not claimed:
+                return results
+            answers = self.lanes.send(account, crossing, claimed)
+        for answer in answers:
+            self.observer.stage("exchange", answer.elapsed_s)
+        outcomes = [(order, answer) for (order, _prepared), answer in zip(claimed, answers, strict=True)]
+        return results | self.performer.perform_many(outcomes)
 
-    def _claim(self, order: Order, account: Account, waited_s: float) -> Order | None:
+    def _claim(self, company: Sequence[Ready], account: Account, crossing: Crossing) -> list[Ready]:
+        """Claim orders in one transaction; those that someone else took, or whose time is over, drop out."""
         now = self.clock.now()
-        if order.deadline_at is not None and order.deadline_at <= now:
-            return None  # the scheduler lets it expire
         lease_until = now + timedelta(seconds=self.lease_s)
-        patch: Patch = {
-            "attempts": order.attempts + 1,
-            "lease_until": lease_until,
-            "wake_at": lease_until,
-            "horizon_ms": account.clock.to_exchange_ms(lease_until) + account.reach_ms,
-        }
-        claimed = self.ledger.transition(order, Event.CLAIMED, patch, {"attempt": order.attempts + 1})
-        if claimed is not None:
+        horizon_ms = account.clock.to_exchange_ms(lease_until) + account.reach_ms
+        timely = [
+            (order, prepared)
+            for order, prepared in company
+            if order.deadline_at is None or order.deadline_at > now  # the scheduler lets the others expire
+        ]
+        moves = []
+        for order, _prepared in timely:
+            attempts = order.attempts + 1
+            patch: Patch = {
+                "attempts": attempts,
+                "lease_until": lease_until,
+                "wake_at": lease_until,
+                "horizon_ms": horizon_ms,
+            }
+            moves.append(Move(order, Event.CLAIMED, patch, {"attempt": attempts, "lane": crossing.lane.path}))
+        moved = self.ledger.transition_many(moves)
+        claimed = [(mine, prepared) for mine, (_, prepared) in zip(moved, timely, strict=True) if mine is not None]
+        waited_s = crossing.passages[0].waited_s
+        for order, _prepared in claimed:
             self.observer.stage("token", waited_s)
-            if order.attempts == 0:
+            if order.attempts == 1:
                 since = order.due_at or order.created_at
                 self.observer.stage("queue", max(0.0, (now - since).total_seconds() - waited_s))
         return claimed
 
-    def _deny(self, order: Order, denial: OrderDenied) -> str:
+    # --- not sent ---------------------------------------------------------------------------------------------
+
+    def _stopped(self, orders: Sequence[Order], error: SluicegateError) -> Results:
+        """Put orders back that could not be sent, for the reason that concerns them all."""
+        name = orders[0].account
+        match error:
+            case BucketDenied():
+                return self._defer(orders, error.retry_after_s - self.max_wait_s / 2, "quota")
+            case BucketUnavailable():
+                log.error("bucket_unavailable", account=name, orders=len(orders), error=str(error))
+                return self._defer(orders, self._jittered(OUTAGE_WAIT_S), "bucket_unavailable")
+            case ConfigurationError():
+                self.performer.report_configuration(name, error)
+                return self._defer(orders, CONFIGURATION_WAIT_S, "configuration")
+            case OrderRejected():
+                standing = self.halts.obey(name, error)
+                if standing is not None:
+                    return {order.order_id: self.performer.hold(order, standing) for order in orders}
+                return self._defer(orders, self._jittered(OUTAGE_WAIT_S), f"refused {error.ret_code}")
+            case _:
+                log.warning("exchange_unavailable", account=name, orders=len(orders), error=str(error))
+                return self._defer(orders, self._jittered(OUTAGE_WAIT_S), "exchange_unavailable")
+
+    def _deny(self, order: Order, denial: OrderDenied) -> Results:
         letter = DeadLetter(
             order.order_id,
             order.account,
@@ -171,33 +245,24 @@ class Executor:
             message=str(denial),
         )
         detail = {"reason": denial.reason, "message": str(denial)}
-        return self._move(order, Event.DEAD_LETTERED, {}, detail, letter)
+        return self._move([Move(order, Event.DEAD_LETTERED, {}, detail, letter)])
 
-    def _misconfigured(self, order: Order, error: ConfigurationError) -> str:
-        self.performer.report_configuration(order.account, error)
-        return self._defer(order, CONFIGURATION_WAIT_S, "configuration")
-
-    def _defer(self, order: Order, wait_s: float, reason: str) -> str:
-        due_at = self.clock.now() + timedelta(seconds=max(0.0, wait_s))
-        if order.deadline_at is not None and due_at >= order.deadline_at:
-            due_at = order.deadline_at
-        self.observer.retried(reason)
-        return self._move(order, Event.DEFERRED, {"due_at": due_at, "wake_at": due_at}, {"why": reason})
+    def _defer(self, orders: Sequence[Order], wait_s: float, reason: str) -> Results:
+        soonest = self.clock.now() + timedelta(seconds=max(0.0, wait_s))
+        moves = []
+        for order in orders:
+            self.observer.retried(reason)
+            due_at = soonest if order.deadline_at is None else min(soonest, order.deadline_at)
+            moves.append(Move(order, Event.DEFERRED, {"due_at": due_at, "wake_at": due_at}, {"why": reason}))
+        return self._move(moves)
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (0.5 + self.rng())
 
-    def _move(
-        self,
-        order: Order,
-        event: Event,
-        patch: Patch,
-        detail: Mapping[str, Any],
-        letter: DeadLetter | None = None,
-    ) -> str:
-        moved = self.ledger.transition(order, event, patch, detail, dead_letter=letter)
-        if moved is None:
-            return "someone else was faster"
-        if moved.state in END_STATES:
-            self.observer.moved(order.account, moved.state.value)
-        return moved.state.value
+    def _move(self, moves: Sequence[Move]) -> Results:
+        results: Results = {}
+        for move, moved in zip(moves, self.ledger.transition_many(moves), strict=True):
+            if moved is not None and moved.state in END_STATES:
+                self.observer.moved(moved.account, moved.state.value)
+            results[move.order.order_id] = "someone else was faster" if moved is None else moved.state.value
+        return results

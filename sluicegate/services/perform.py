@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ import structlog
 
 from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable
 from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, Event, State
-from sluicegate.domain.orders import Order
+from sluicegate.domain.orders import Order, OrderId
 from sluicegate.domain.outcomes import NeverSent, Refused, outcome_code
 from sluicegate.domain.policy import (
     Backoff,
@@ -29,7 +29,7 @@ from sluicegate.domain.policy import (
     decide,
 )
 from sluicegate.domain.records import DeadLetter, Halt, Severity
-from sluicegate.ports import Accounts, Answer, Clock, Ledger, Observer, Patch
+from sluicegate.ports import Accounts, Answer, Clock, Ledger, Move, Observer, Patch
 from sluicegate.services.halts import Halts
 
 log = structlog.get_logger(__name__)
@@ -51,27 +51,57 @@ class Performer:
     backoff: Backoff
     rng: Rng = random.random
 
-    def perform(self, order: Order, answer: Answer) -> str:
-        """Decide about the outcome of a placing request and write it down.
+    def perform_many(self, outcomes: Sequence[tuple[Order, Answer]]) -> dict[OrderId, str]:
+        """Decide about the outcomes of placing requests and write them down in one transaction.
 
         Args:
-            order: as claimed, state `submitting`.
-            answer: what the request came to.
+            outcomes: orders as claimed, state `submitting`, and what their requests came to.
 
         Returns:
-            The order's new state, or why another writer was faster.
+            Each order's new state, or why another writer was faster.
         """
+        moves: list[Move] = []
+        met: set[tuple[type[Decision], str]] = set()
+        for order, answer in outcomes:
+            decision = self._decide(order, answer)
+            code = outcome_code(answer.outcome)
+            if (type(decision), code) not in met:  # what befell a whole batch halts and pages once
+                met.add((type(decision), code))
+                self._react(order, decision)
+            moves.append(self._plan(order, decision, _facts(answer)))
+        return self._write(moves)
+
+    def _decide(self, order: Order, answer: Answer) -> Decision:
         offset_s = self.accounts.get(order.account).clock.offset_s
         situation = Situation(self.clock.now(), order.attempts, order.deadline_at, offset_s)
-        decision = decide(answer.outcome, situation, self.backoff, self.rng)
-        detail = {"code": outcome_code(answer.outcome), "elapsed_ms": round(answer.elapsed_s * 1000, 1)}
-        if answer.signed_at_ms is not None:
-            detail["signed_at_ms"] = answer.signed_at_ms
-        if isinstance(answer.outcome, Refused | NeverSent):
-            detail["message"] = answer.outcome.message
-        return self._carry_out(order, decision, detail)
+        return decide(answer.outcome, situation, self.backoff, self.rng)
 
-    def _carry_out(self, order: Order, decision: Decision, detail: dict[str, Any]) -> str:
+    def _react(self, order: Order, decision: Decision) -> None:
+        """Do what a decision asks for besides the order's own move."""
+        match decision:
+            case RetryAt(resync_clock=True):
+                self._resync_clock(order, decision.reason)
+            case Bury(reason="unknown_code"):
+                self._report_code(order, decision)
+            case HaltAccount():
+                self.halts.halt_account(
+                    order.account,
+                    code=decision.code,
+                    message=decision.message,
+                    cause=decision.cause,
+                    fix=decision.fix,
+                )
+            case HaltIp():
+                self.halts.halt_egress(
+                    until=decision.until,
+                    code=decision.code,
+                    message=decision.message,
+                    cause=decision.cause,
+                    fix=decision.fix,
+                )
+
+    def _plan(self, order: Order, decision: Decision, detail: dict[str, Any]) -> Move:
+        """Return the move that a decision leads to."""
         code = str(detail.get("code", ""))
         last: Patch = {"last_code": code, "last_message": str(detail.get("message", "")), "lease_until": None}
         match decision:
@@ -83,24 +113,19 @@ class Performer:
                 patch: Patch = {**last, "wake_at": self.clock.now()}
                 if horizon_ms is not None:
                     patch["horizon_ms"] = horizon_ms
-                return self._move(order, Event.DOUBTED, patch, detail)
+                return Move(order, Event.DOUBTED, patch, detail)
             case Bury():
-                return self.bury(order, decision, last, detail)
+                return self._bury(order, decision, last, detail)
             case HaltAccount():
-                self.halts.halt_account(
-                    order.account,
-                    code=decision.code,
-                    message=decision.message,
-                    cause=decision.cause,
-                    fix=decision.fix,
-                )
-                return self._move(order, Event.PARKED, {**last, "wake_at": order.deadline_at}, detail)
-            case HaltIp():
-                return self._halt_ip(order, decision, last, detail)
+                return Move(order, Event.PARKED, {**last, "wake_at": order.deadline_at}, detail)
+            case HaltIp(until=until):
+                due_at = self._after(until, order)
+                postponed: Patch = {**last, "due_at": due_at, "wake_at": due_at, "horizon_ms": None}
+                return Move(order, Event.BACKED_OFF, postponed, detail)
             case Expire(reason=reason):
-                return self._move(order, Event.EXPIRED, last, {**detail, "why": reason})
+                return Move(order, Event.EXPIRED, last, {**detail, "why": reason})
 
-    def _go_live(self, order: Order, exchange_order_id: str, detail: Mapping[str, Any]) -> str:
+    def _go_live(self, order: Order, exchange_order_id: str, detail: Mapping[str, Any]) -> Move:
         now = self.clock.now()
         patch: Patch = {
             "exchange_order_id": exchange_order_id,
@@ -110,27 +135,49 @@ class Performer:
             "last_code": "0",
             "last_message": "",
         }
-        current: Order = order
-        for _try in range(5):  # positive evidence is never dropped: if someone moved the order, decide anew
-            moved = self.ledger.transition(current, Event.ACKNOWLEDGED, patch, detail)
+        return Move(order, Event.ACKNOWLEDGED, patch, detail)
+
+    def _write(self, moves: Sequence[Move]) -> dict[OrderId, str]:
+        results: dict[OrderId, str] = {}
+        for move, moved in zip(moves, self.ledger.transition_many(moves), strict=True):
+            order = move.order
+            if moved is None:
+                is_evidence = move.event is Event.ACKNOWLEDGED
+                results[order.order_id] = self._insist(move) if is_evidence else self._lost(move)
+                continue
+            self.observer.moved(order.account, moved.state.value)
+            if move.event is Event.ACKNOWLEDGED:
+                self.observer.stage("total", max(0.0, (moved.updated_at - order.created_at).total_seconds()))
+            results[order.order_id] = moved.state.value
+        return results
+
+    def _insist(self, move: Move) -> str:
+        """Write an acknowledgement down although someone moved the order: evidence is never dropped."""
+        order, patch, now = move.order, move.patch, self.clock.now()
+        for _try in range(5):
+            current = self.ledger.get(order.order_id)
+            if current.state in ENDED_ON_EXCHANGE:  # what it ended with stays
+                patch = {"exchange_order_id": patch["exchange_order_id"], "acked_at": patch["acked_at"]}
+            moved = self.ledger.transition(current, Event.ACKNOWLEDGED, patch, move.detail)
             if moved is not None:
                 if current.state is State.DEAD:  # given up as absent, and there after all: it must not be replayed
                     self.ledger.close_dead_letter(order.order_id, at=now, note="the exchange has it after all")
                 self.observer.moved(order.account, moved.state.value)
                 self.observer.stage("total", max(0.0, (now - order.created_at).total_seconds()))
                 return moved.state.value
-            current = self.ledger.get(order.order_id)
-            if current.state in ENDED_ON_EXCHANGE:  # what it ended with stays
-                patch = {"exchange_order_id": exchange_order_id, "acked_at": now}
         log.error("acknowledgement_not_written", order_id=order.order_id, order_link_id=order.link_id)
         return "someone else was faster"
 
-    def _retry(self, order: Order, decision: RetryAt, last: Patch, detail: Mapping[str, Any]) -> str:
+    def _lost(self, move: Move) -> str:
+        order_id, detail = move.order.order_id, dict(move.detail)
+        log.warning("lost_the_race", order_id=order_id, wanted=move.event.value, detail=detail)
+        self.ledger.note(order_id, "late_outcome", {**detail, "wanted": move.event.value})
+        return "someone else was faster"
+
+    def _retry(self, order: Order, decision: RetryAt, last: Patch, detail: Mapping[str, Any]) -> Move:
         self.observer.retried(decision.reason)
-        if decision.resync_clock:
-            self._resync_clock(order, decision.reason)
         patch: Patch = {**last, "due_at": decision.due_at, "wake_at": decision.due_at, "horizon_ms": None}
-        return self._move(order, Event.BACKED_OFF, patch, {**detail, "due_at": decision.due_at.isoformat()})
+        return Move(order, Event.BACKED_OFF, patch, {**detail, "due_at": decision.due_at.isoformat()})
 
     def _resync_clock(self, order: Order, code: str) -> None:
         try:
@@ -151,6 +198,10 @@ class Performer:
 
     def bury(self, order: Order, decision: Bury, last: Patch, detail: Mapping[str, Any]) -> str:
         """Make an order a dead letter."""
+        self._react(order, decision)
+        return self._write([self._bury(order, decision, last, detail)])[order.order_id]
+
+    def _bury(self, order: Order, decision: Bury, last: Patch, detail: Mapping[str, Any]) -> Move:
         letter = DeadLetter(
             order.order_id,
             order.account,
@@ -161,36 +212,27 @@ class Performer:
             fix=decision.fix,
             created_at=self.clock.now(),
         )
-        if decision.reason == "unknown_code":
-            self.ledger.open_incident(
-                f"unknown_code:{decision.code}",
-                severity=Severity.WARNING,
-                title=f"Bybit answered a code that we do not know: {decision.code}",
-                detail=f"{decision.message} (order {order.order_id}, {order.symbol})",
-                fix="Look the code up in Bybit's error page and add it to sluicegate/bybit/retcodes.csv.",
-                at=self.clock.now(),
-            )
-        return self._move(order, Event.DEAD_LETTERED, last, {**detail, "reason": decision.reason}, letter)
+        return Move(order, Event.DEAD_LETTERED, last, {**detail, "reason": decision.reason}, letter)
 
-    def _halt_ip(self, order: Order, decision: HaltIp, last: Patch, detail: Mapping[str, Any]) -> str:
-        self.halts.halt_egress(
-            until=decision.until,
-            code=decision.code,
-            message=decision.message,
-            cause=decision.cause,
-            fix=decision.fix,
+    def _report_code(self, order: Order, decision: Bury) -> None:
+        self.ledger.open_incident(
+            f"unknown_code:{decision.code}",
+            severity=Severity.WARNING,
+            title=f"Bybit answered a code that we do not know: {decision.code}",
+            detail=f"{decision.message} (order {order.order_id}, {order.symbol})",
+            fix="Look the code up in Bybit's error page and add it to sluicegate/bybit/retcodes.csv.",
+            at=self.clock.now(),
         )
-        due_at = self._after(decision.until, order)
-        patch: Patch = {**last, "due_at": due_at, "wake_at": due_at, "horizon_ms": None}
-        return self._move(order, Event.BACKED_OFF, patch, detail)
 
     def hold(self, order: Order, halt: Halt) -> str:
         """Hold back an order that a halt stops: parked for a person, deferred for a timer."""
         detail = {"why": f"halted: {halt.code}", "scope": halt.scope}
         if halt.until is None:
-            return self._move(order, Event.PARKED, {"wake_at": order.deadline_at}, detail)
-        due_at = self._after(halt.until, order)
-        return self._move(order, Event.DEFERRED, {"due_at": due_at, "wake_at": due_at}, detail)
+            move = Move(order, Event.PARKED, {"wake_at": order.deadline_at}, detail)
+        else:
+            due_at = self._after(halt.until, order)
+            move = Move(order, Event.DEFERRED, {"due_at": due_at, "wake_at": due_at}, detail)
+        return self._write([move])[order.order_id]
 
     def _after(self, until: datetime, order: Order) -> datetime:
         """Return an instant shortly after a halt; the order's deadline, at which it expires, if that is sooner."""
@@ -209,18 +251,12 @@ class Performer:
             at=self.clock.now(),
         )
 
-    def _move(
-        self,
-        order: Order,
-        event: Event,
-        patch: Patch,
-        detail: Mapping[str, Any],
-        letter: DeadLetter | None = None,
-    ) -> str:
-        moved = self.ledger.transition(order, event, patch, detail, dead_letter=letter)
-        if moved is None:
-            log.warning("lost_the_race", order_id=order.order_id, wanted=event.value, detail=dict(detail))
-            self.ledger.note(order.order_id, "late_outcome", {**detail, "wanted": event.value})
-            return "someone else was faster"
-        self.observer.moved(order.account, moved.state.value)
-        return moved.state.value
+
+def _facts(answer: Answer) -> dict[str, Any]:
+    """Return what the audit trail keeps of an answer."""
+    facts: dict[str, Any] = {"code": outcome_code(answer.outcome), "elapsed_ms": round(answer.elapsed_s * 1000, 1)}
+    if answer.signed_at_ms is not None:
+        facts["signed_at_ms"] = answer.signed_at_ms
+    if isinstance(answer.outcome, Refused | NeverSent):
+        facts["message"] = answer.outcome.message
+    return facts

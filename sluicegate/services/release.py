@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from sluicegate.domain.batches import companies
 from sluicegate.domain.errors import BrokerUnavailable
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
@@ -35,6 +36,7 @@ class Releaser:
 
     Args:
         republish_s: an order that nobody claimed within it is published again.
+        are_batches_on: orders that may travel in one request share a message.
     """
 
     ledger: Ledger
@@ -44,6 +46,7 @@ class Releaser:
     clock: Clock
     observer: Observer
     republish_s: float
+    are_batches_on: bool = True
 
     def release(self) -> dict[str, int]:
         """Do one round.
@@ -86,8 +89,12 @@ class Releaser:
     def _publish(self, due: Sequence[Order]) -> int:
         if not due:
             return 0
+        requests = {order.order_id: order.request for order in due}
+        formed = companies(requests, are_on=self.are_batches_on)
         try:
-            self.publisher.publish_orders({order.order_id: describe(order.request) for order in due})
+            self.publisher.publish_orders(
+                [{order_id: describe(requests[order_id]) for order_id in company} for company in formed]
+            )
         except BrokerUnavailable as e:
             log.warning("publish_failed", orders=len(due), error=str(e), then="published again later")
             self._wake_again(due, self.clock.now())

@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 from ulid import ULID
 
+from sluicegate.domain.batches import companies
 from sluicegate.domain.errors import BrokerUnavailable, InvalidOrder, LedgerConflict
 from sluicegate.domain.orders import NewOrder, OrderId, OrderRequest, Receipt
 from sluicegate.ports import Clock, Ledger, Observer, Publisher
@@ -32,6 +33,7 @@ class Submitter:
     Args:
         known_accounts: names that are configured; an order for another is refused at once.
         republish_s: the scheduler publishes an order again that nobody took up for so long.
+        are_batches_on: orders that may travel in one request share a message.
     """
 
     ledger: Ledger
@@ -40,6 +42,7 @@ class Submitter:
     observer: Observer
     known_accounts: frozenset[str]
     republish_s: float
+    are_batches_on: bool = True
 
     def submit(self, requests: Sequence[OrderRequest]) -> list[Receipt | LedgerConflict]:
         """Accept orders and tell the workers.
@@ -97,7 +100,9 @@ class Submitter:
         return results
 
     def _publish(self, due: Sequence[NewOrder]) -> None:
-        described = {order.order_id: describe(order.request) for order in due}
+        requests = {order.order_id: order.request for order in due}
+        formed = companies(requests, are_on=self.are_batches_on)
+        described = [{order_id: describe(requests[order_id]) for order_id in company} for company in formed]
         try:
             self.publisher.publish_orders(described)
         except BrokerUnavailable as e:

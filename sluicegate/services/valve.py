@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 import structlog
 
@@ -13,12 +14,31 @@ from sluicegate.domain.errors import BucketUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
 from sluicegate.domain.outcomes import Acknowledged, Action, NeverSent, Outcome, RateHeaders, Refused
 from sluicegate.domain.records import AccountRecord
-from sluicegate.ports import Accounts, Answer, Buckets, BucketSpec, Clock, KeyInfo, Ledger, Observer, Quotas, Trip
+from sluicegate.ports import (
+    Accounts,
+    Answer,
+    Buckets,
+    BucketSpec,
+    Clock,
+    Grant,
+    KeyInfo,
+    Lane,
+    LaneKind,
+    Ledger,
+    Observer,
+    Quotas,
+    Trip,
+)
 
 log = structlog.get_logger(__name__)
 
 QUERY_API = "/v5/user/query-api"
 REFUSAL_TTL_S = 1.0
+
+
+def is_over_limit(outcome: Outcome | None) -> TypeGuard[Refused]:
+    """Tell whether the exchange said "too many"."""
+    return isinstance(outcome, Refused) and outcome.action is Action.BACK_OFF
 
 
 @dataclass(slots=True)
@@ -37,10 +57,14 @@ class Passage:
     outcome: Outcome | None = None
     left_at_s: float | None = None
 
-    def report(self, answer: Answer) -> None:
-        """Say what the request came to."""
-        outcome = self.outcome = answer.outcome
-        self.left_at_s = answer.left_at_s
+    def report(self, *answers: Answer) -> None:
+        """Say what the request came to: for each order in it.
+
+        One that was refused for the limit speaks for all: the exchange counted more than we did.
+        """
+        telling = next((answer for answer in answers if is_over_limit(answer.outcome)), answers[0])
+        outcome = self.outcome = telling.outcome
+        self.left_at_s = telling.left_at_s
         self.is_sent = not isinstance(outcome, NeverSent)
         self.headers = None if isinstance(outcome, NeverSent) else outcome.headers
 
@@ -60,6 +84,20 @@ class Passage:
         if told is None or self.left_at_s is None:
             return None
         return Trip(venue, max(0.0, self.left_at_s - ready_at_s), told)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Orders on their way through one lane.
+
+    Attributes:
+        orders: how many may go.
+        passages: one for each request.
+    """
+
+    lane: Lane
+    orders: int
+    passages: tuple[Passage, ...]
 
 
 @dataclass(frozen=True)
@@ -82,9 +120,7 @@ class Valve:
     _asking: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def open(
-        self, account: str, path: str, category: Category | None, *, max_wait_s: float, orders: int = 1
-    ) -> Iterator[Passage]:
+    def open(self, account: str, path: str, category: Category | None, *, max_wait_s: float) -> Iterator[Passage]:
         """Let one request through as soon as its tokens are there.
 
         Args:
@@ -92,46 +128,78 @@ class Valve:
             path: the endpoint.
             category: of the order; None for endpoints without one.
             max_wait_s: longest sleep for the tokens.
-            orders: how many orders the request carries.
 
         Raises:
             BucketDenied: not within `max_wait_s`; come back when it says.
             BucketUnavailable: send nothing.
             OrderRejected, ExchangeUnavailable: it could not be found out whose key this is.
         """
-        specs = self.quotas.specs(account, self.uid(account), path, category, orders=orders)
+        specs = self.quotas.specs(account, self.uid(account), path, category)
         with self._pass(specs, account, path, max_wait_s=max_wait_s) as passage:
             yield passage
+
+    @contextmanager
+    def open_lane(
+        self, account: str, paths: Mapping[LaneKind, str], category: Category, *, orders: int, max_wait_s: float
+    ) -> Iterator[Crossing]:
+        """Let new orders through the lane that grants first, as many as it has tokens for.
+
+        Args:
+            account: who sends.
+            paths: the endpoint of each lane that the orders may take.
+            category: of the orders.
+            orders: how many wait.
+            max_wait_s: longest sleep for the first token.
+
+        Raises:
+            BucketDenied, BucketUnavailable, OrderRejected, ExchangeUnavailable: as `open`.
+        """
+        lanes, beside = self.quotas.lanes(account, self.uid(account), paths, category)
+        granted = self.buckets.acquire_lane(
+            lanes, beside, orders=orders, max_wait_s=max_wait_s, lease_s=self.lease_s
+        )
+        with self._paid(granted.grants, account, granted.lane.path) as passages:
+            yield Crossing(granted.lane, granted.orders, passages)
 
     @contextmanager
     def _pass(
         self, specs: Sequence[BucketSpec], account: str, path: str, *, max_wait_s: float
     ) -> Iterator[Passage]:
-        venue = self.accounts.get(account).environment
         grant = self.buckets.acquire(specs, max_wait_s=max_wait_s, lease_s=self.lease_s)
-        ready_at_s = self.clock.monotonic() + grant.wait_s
-        self.observer.waited(grant.wait_s)
-        for spec in specs:
-            self.observer.spent(spec.name, spec.cost)
-        self.clock.sleep(grant.wait_s)
-        passage = Passage(waited_s=grant.wait_s)
-        try:
-            yield passage
-        except OrderRejected as e:  # a refused query; what it says of the quota counts like a command's answer
-            if e.refusal is not None:
-                passage.outcome, passage.headers = e.refusal, e.refusal.headers
-            raise
-        finally:
+        with self._paid((grant,), account, path) as [passage]:
             try:
-                trip = passage.trip(venue, ready_at_s)
-                self.buckets.settle(grant, sent=passage.is_sent, observed=passage.headers, trip=trip)
-                self._obey(specs[0], passage.outcome, account)
+                yield passage
+            except OrderRejected as e:  # a refused query; what it says of the quota counts like a command's answer
+                if e.refusal is not None:
+                    passage.outcome, passage.headers = e.refusal, e.refusal.headers
+                raise
+
+    @contextmanager
+    def _paid(self, grants: Sequence[Grant], account: str, path: str) -> Iterator[tuple[Passage, ...]]:
+        """Wait until the tokens are there, let the requests go, and settle each."""
+        wait_s = grants[0].wait_s
+        ready_at_s = self.clock.monotonic() + wait_s
+        self.observer.waited(wait_s)
+        for grant in grants:
+            for spec in grant.specs:
+                self.observer.spent(spec.name, spec.cost)
+        self.clock.sleep(wait_s)
+        passages = tuple(Passage(waited_s=wait_s) for _ in grants)
+        try:
+            yield passages
+        finally:
+            venue = self.accounts.get(account).environment
+            try:
+                for grant, passage in zip(grants, passages, strict=True):
+                    trip = passage.trip(venue, ready_at_s)
+                    self.buckets.settle(grant, sent=passage.is_sent, observed=passage.headers, trip=trip)
+                    self._obey(grant.specs[0], passage.outcome, account)
             except BucketUnavailable as e:  # the tokens come back by their lease
                 log.warning("bucket_not_settled", account=account, endpoint=path, error=str(e))
 
     def _obey(self, spec: BucketSpec, outcome: Outcome | None, account: str) -> None:
         """Block a bucket until the exchange's reset instant when it said "too many"."""
-        if not isinstance(outcome, Refused) or outcome.action is not Action.BACK_OFF:
+        if not is_over_limit(outcome):
             return
         reset_at_ms = outcome.headers.reset_at_ms
         wait_s = spec.window_s
@@ -182,7 +250,7 @@ class Valve:
             ConfigurationError: the account is not configured here.
         """
         # its bucket is named after the account: whose it is, may be the very question
-        specs = self.quotas.specs(account, f"account {account}", QUERY_API, None, orders=1)
+        specs = self.quotas.specs(account, f"account {account}", QUERY_API, None)
         with self._pass(specs, account, QUERY_API, max_wait_s=1.0) as passage:
             passage.is_sent = True
             return self.accounts.get(account).exchange.key_info()

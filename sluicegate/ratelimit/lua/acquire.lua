@@ -1,4 +1,9 @@
--- Take tokens from every bucket named, or from none. One round trip; O(tokens asked for), amortised.
+-- Take tokens from every bucket named, or from none; or from those of one lane, for as many orders as there are
+-- tokens. One round trip; O(tokens asked for), amortised.
+--
+-- Lanes: a bucket with a lane is an endpoint through which the orders may go instead of the other: 1 "alone", each in
+-- a request of its own, 2 "together", all in one request. Of two lanes the one that grants first is taken; if both
+-- do, the one that needs fewer requests. A lane takes what is free when the first token is, not what is asked for.
 --
 -- All instants and durations are whole microseconds; instants are the server's own TIME.
 --
@@ -16,15 +21,20 @@
 --              again. One that has returned stays for a window more: settle.lua explains by it what was counted.
 --
 -- ARGV[1]    prefix of all keys    ARGV[2] nonce of the lease
--- ARGV[3]    doubles, packed: restarted, longest wait, lease, keep (TTL at least); limit, window, cost of each bucket.
+-- ARGV[3]    doubles, packed: restarted, longest wait, lease, keep (TTL at least), orders (more than 1 with lanes
+--            only); of each bucket limit, window, cost, step (what a further order of the same request takes), lane
+--            (0: none, every request needs it).
 --            restarted 1: the server did not know this script, so it may hold an old copy
 --
--- Returns "READY WAIT", the instant from which to send and the wait until then; or, as a number, when to come back.
+-- Returns "READY WAIT LANE ORDERS": the instant from which to send, the wait until then, which lane and for how many
+-- orders; or, as a number, when to come back. The lease of the orders' tokens is READY-NONCE when one request takes
+-- them, READY-NONCE.1, READY-NONCE.2 ... when each order has a request of its own in lane 1.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[3] / 8), ARGV[3])}
-local restarted, max_wait, lease, keep = numbers[1], numbers[2], numbers[3], numbers[4]
+local restarted, max_wait, lease, keep, orders = unpack(numbers, 1, 5)
+local ALONE, TOGETHER = 1, 2
 
 -- Give a key a TTL of at least `least` beyond `keep`; never shorten one.
 local function live_on(key, least)
@@ -65,7 +75,7 @@ end
 -- Read a bucket and say when it has what is asked for.
 local function look(b, epoch)
   local key, flight = KEYS[2 * b + 1], KEYS[2 * b + 2]
-  local limit, window, cost = numbers[3 * b + 2], numbers[3 * b + 3], numbers[3 * b + 4]
+  local limit, window, cost, step, lane = unpack(numbers, 5 * b + 1, 5 * b + 5)
   local f = redis.call('HMGET', key, 'limit', 'window', 'learned', 'learned_until', 'blocked_until',
     'ticket_at', 'ticket_since', 'ticket_asked', 'flight_until')
   if tonumber(f[1] or 0) ~= limit or tonumber(f[2] or 0) ~= window then
@@ -77,7 +87,7 @@ local function look(b, epoch)
     limit = tonumber(f[3])
   end
   local bucket = {
-    key = key, flight = flight, limit = limit, window = window, cost = cost,
+    key = key, flight = flight, limit = limit, window = window, cost = cost, step = step, lane = lane,
     gate = math.max(now, tonumber(f[5] or 0), epoch + window),
     ticket_at = tonumber(f[6] or 0), ticket_since = tonumber(f[7] or 0), asked = tonumber(f[8] or 0),
     flight_until = tonumber(f[9] or 0),
@@ -90,11 +100,13 @@ end
 
 -- Take the tokens. Those that are still away stay counted beside those that wait for them, so that the next caller
 -- is told a later return: nobody waits for the same token, and a waiter that gives up frees no token too early.
-local function take(bucket, lease_id, ready)
+local function take(bucket, leases, each, ready)
   local tokens = {}
-  for i = 1, bucket.cost do
-    tokens[2 * i - 1] = ready + lease
-    tokens[2 * i] = lease_id .. i
+  for _, lease_id in ipairs(leases) do
+    for i = 1, each do
+      tokens[#tokens + 1] = ready + lease
+      tokens[#tokens + 1] = lease_id .. ':' .. i
+    end
   end
   redis.call('ZADD', bucket.flight, unpack(tokens))
   local needed = ready + lease + bucket.window
@@ -129,25 +141,76 @@ if not epoch then
   redis.call('SET', KEYS[1], now)
 end
 
-local buckets, ready = {}, now
+-- Return the bucket of the lane that grants first; the second is not looked at when the first has a token now.
+local function choose(lanes, epoch)
+  local chosen
+  for _, lane in ipairs(orders > 1 and {TOGETHER, ALONE} or {ALONE, TOGETHER}) do
+    if lanes[lane] and not (chosen and chosen.ready <= now) then
+      local bucket = look(lanes[lane], epoch)
+      if not chosen or bucket.ready < chosen.ready then
+        chosen = bucket
+      end
+    end
+  end
+  return chosen
+end
+
+-- What each further order takes from a bucket.
+local function step_of(bucket, lane)
+  return lane == ALONE and bucket.cost or bucket.step
+end
+
+-- Return for how many of the orders a bucket has tokens at an instant at which it has them for one.
+local function room(bucket, lane, ready)
+  local step = step_of(bucket, lane)
+  if step == 0 then
+    return orders
+  end
+  local away = redis.call('ZCOUNT', bucket.flight, string.format('(%.0f', ready), '+inf')
+  return math.min(orders, 1 + math.floor((bucket.limit - away - bucket.cost) / step))
+end
+
+local buckets, lanes, ready = {}, {}, now
 for b = 1, #KEYS / 2 - 1 do
-  buckets[b] = look(b, epoch)
-  ready = math.max(ready, buckets[b].ready)
+  local lane = numbers[5 * b + 5]
+  if lane == 0 then
+    buckets[#buckets + 1] = look(b, epoch)
+  else
+    lanes[lane] = b
+  end
+end
+local chosen = choose(lanes, epoch)
+buckets[#buckets + 1] = chosen
+for _, bucket in ipairs(buckets) do
+  ready = math.max(ready, bucket.ready)
 end
 
 if ready - now <= max_wait then
-  local instant = string.format('%.0f', ready)
-  local lease_id = instant .. '-' .. ARGV[2] .. ':'
-  for _, bucket in ipairs(buckets) do
-    take(bucket, lease_id, ready)
+  local lane, granted = chosen and chosen.lane or 0, orders
+  if orders > 1 then
+    for _, bucket in ipairs(buckets) do
+      granted = math.min(granted, room(bucket, lane, ready))
+    end
   end
-  return instant .. ' ' .. ready - now
+  local instant = string.format('%.0f', ready)
+  local leases = {instant .. '-' .. ARGV[2]}
+  if lane == ALONE then
+    for i = granted, 1, -1 do
+      leases[i] = instant .. '-' .. ARGV[2] .. '.' .. i
+    end
+  end
+  for _, bucket in ipairs(buckets) do
+    local each = lane == ALONE and bucket.cost or bucket.cost + bucket.step * (granted - 1)
+    take(bucket, leases, each, ready)
+  end
+  return string.format('%s %.0f %d %d', instant, ready - now, lane, granted)
 end
 
 local retry_at = now
 for _, bucket in ipairs(buckets) do
   if bucket.ready - now > max_wait then
-    retry_at = math.max(retry_at, give_ticket(bucket))
+    -- Who may take another lane queues for none: the ledger keeps these orders in line (docs/adr/0012-lanes.md).
+    retry_at = math.max(retry_at, chosen and bucket.ready or give_ticket(bucket))
   end
 end
 return retry_at - now

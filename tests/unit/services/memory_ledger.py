@@ -21,7 +21,7 @@ from sluicegate.domain.records import (
     Incident,
     Severity,
 )
-from sluicegate.ports import ChangePatch, Clock, OrderFilter, Patch
+from sluicegate.ports import ChangePatch, Clock, Move, OrderFilter, Patch
 
 
 class MemoryLedger:
@@ -81,6 +81,10 @@ class MemoryLedger:
             raise OrderNotFound(f"no order {order_id}")
         return self.orders[order_id]
 
+    def get_many(self, order_ids: Collection[OrderId]) -> list[Order]:
+        """Return those orders that exist."""
+        return [self.orders[order_id] for order_id in order_ids if order_id in self.orders]
+
     def find(self, account: str, client_order_id: str) -> Order | None:
         """Return the order under a producer's id."""
         key = (account, client_order_id)
@@ -136,6 +140,12 @@ class MemoryLedger:
         if dead_letter is not None:
             self.letters[order.order_id] = dead_letter
         return replace(order, **{**changes, "wake_at": moved.wake_at})
+
+    def transition_many(self, moves: Sequence[Move]) -> list[Order | None]:
+        """Move several orders, each by compare-and-set."""
+        for move in moves:
+            next_state(move.order.state, move.event)
+        return [self.transition(m.order, m.event, m.patch, m.detail, dead_letter=m.dead_letter) for m in moves]
 
     def _write(self, order: Order, event: str, before: str, detail: Mapping[str, Any], at: datetime) -> None:
         line = OrderEvent(

@@ -54,7 +54,7 @@ def test_acknowledgement_of_an_order_given_up_lets_it_be_followed() -> None:
     """An answer that comes when the order counts as expired makes it live, and somebody looks at it again."""
     world = World()
     order = accept(world)
-    actor = travel(world, lambda: world.executor.execute(ID))
+    actor = travel(world, lambda: world.executor.execute([ID]))
     doubted = world.store.transition(world.store.orders[ID], Event.DOUBTED, {}, {})
     assert doubted is not None
     world.store.transition(doubted, Event.EXPIRED, {}, {})
@@ -115,7 +115,7 @@ def test_order_that_arrives_late_and_shows_later_is_not_cancelled_as_unsent() ->
     world = World()
     accept(world)
     world.venue.lag_ms = 2900
-    actor = Actor("worker", lambda: world.executor.execute(ID))
+    actor = Actor("worker", lambda: world.executor.execute([ID]))
     while "on its way" not in actor.place:
         actor.step()
     world.clock.advance(4.9)

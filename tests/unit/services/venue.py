@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -85,6 +85,8 @@ class Flight:
     changed: Mapping[str, str] = field(default_factory=dict)
     answer: Outcome | None = None
     is_awaited: bool = True
+    others: tuple[tuple[str, OrderRequest], ...] = ()
+    other_answers: list[Outcome] = field(default_factory=list)
 
 
 class Venue:
@@ -124,6 +126,23 @@ class Venue:
         """Send an order."""
         return self._send("place", link_id, sign_before, request=request)
 
+    def place_many(
+        self, orders: Sequence[tuple[OrderRequest, OrderLinkId]], *, sign_before: datetime
+    ) -> list[Answer]:
+        """Send orders in one request: one flight, whose verdict each of them meets."""
+        fleet = tuple((link_id, request) for request, link_id in orders)
+        if stop_at("place: before it is signed") is Mishap.FAILS_BEFORE:
+            return [Answer(NeverSent("net_connect_fail", "refused"), None, 0)] * len(fleet)
+        if self._clock.now() >= sign_before:
+            return [Answer(NeverSent("claim_lapsed", "too late to sign"), None, 0)] * len(fleet)
+        signed_at_ms = round(self._clock.now().timestamp() * 1000) + self.known_offset_ms
+        flight = Flight("place", fleet[0][0], signed_at_ms, request=fleet[0][1], others=fleet[1:])
+        self.flights.append(flight)
+        stop_at("place: on its way")
+        flight.is_awaited = False
+        outcomes = [flight.answer, *flight.other_answers] if flight.answer is not None else [None] * len(fleet)
+        return [self._answer(flight, outcome) for outcome in outcomes]
+
     def amend(self, order: Order, changed: Mapping[str, str], *, sign_before: datetime) -> Answer:
         """Send an amendment."""
         return self._send("amend", order.link_id, sign_before, changed=changed)
@@ -143,7 +162,9 @@ class Venue:
         self.flights.append(flight)
         stop_at(f"{kind}: on its way")
         flight.is_awaited = False
-        outcome = flight.answer
+        return self._answer(flight, flight.answer)
+
+    def _answer(self, flight: Flight, outcome: Outcome | None) -> Answer:
         if outcome is None or isinstance(outcome, InDoubt):
             horizon_ms = flight.signed_at_ms + RECV_WINDOW_MS + MARGIN_MS
             known = outcome or InDoubt("net_read_timeout", "no answer")
@@ -154,8 +175,12 @@ class Venue:
         """Let a request arrive now; an answer may be lost on the way back."""
         self.flights.remove(flight)
         answer = self._judge(flight, verdict)
+        others = [
+            self._judge(replace(flight, link_id=link_id, request=request), verdict)
+            for link_id, request in flight.others
+        ]
         if flight.is_awaited and not loses_answer:
-            flight.answer = answer
+            flight.answer, flight.other_answers = answer, others
 
     def _judge(self, flight: Flight, verdict: Verdict) -> Outcome:
         now_ms = self.now_ms()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from sluicegate.bybit.retcodes import RetCodeTable
 from sluicegate.domain.orders import Category, OrderId
 from sluicegate.domain.policy import Backoff
 from sluicegate.domain.risk import RiskLimits
-from sluicegate.ports import Account, BucketSpec
+from sluicegate.ports import Account, BucketSpec, Lane, LaneKind
 from sluicegate.ratelimit.memory import MemoryBuckets
 from sluicegate.services.changes import Changes
 from sluicegate.services.conclude import Concluder
@@ -19,6 +19,7 @@ from sluicegate.services.execute import Executor
 from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
+from sluicegate.services.lanes import Lanes
 from sluicegate.services.perform import Performer
 from sluicegate.services.release import Releaser
 from sluicegate.services.resolve import Resolver
@@ -46,6 +47,13 @@ class Message:
 
     task: str
     order_id: OrderId
+    others: tuple[OrderId, ...] = ()
+
+    @classmethod
+    def about(cls, company: Iterable[OrderId]) -> Message:
+        """Return the message that tells of a company."""
+        first, *others = company
+        return cls("execute", first, tuple(others))
 
 
 class Broker:
@@ -54,9 +62,9 @@ class Broker:
     def __init__(self) -> None:
         self.waiting: list[Message] = []
 
-    def publish_orders(self, described: Mapping[OrderId, str]) -> None:
+    def publish_orders(self, companies: Sequence[Mapping[OrderId, str]]) -> None:
         """Say that orders are due."""
-        self.waiting += [Message("execute", order_id) for order_id in described]
+        self.waiting += [Message.about(company) for company in companies]
 
     def publish_change(self, order_id: OrderId, described: str) -> None:
         """Say that an order has a change."""
@@ -100,10 +108,19 @@ class OneAccount:
         return self._venue.offset_s
 
     def specs(
-        self, account: str, uid: str, path: str, category: Category | None, *, orders: int
+        self, account: str, uid: str, path: str, category: Category | None, *, orders: int = 1
     ) -> list[BucketSpec]:
         """Return the bucket of an endpoint."""
-        return [BucketSpec(path, 2 if path.endswith("create") else 20)]
+        return [BucketSpec(path, 20)]
+
+    def lanes(
+        self, account: str, uid: str, paths: Mapping[LaneKind, str], category: Category
+    ) -> tuple[list[Lane], list[BucketSpec]]:
+        """Return the lanes of orders, which are narrow."""
+        lanes = [
+            Lane(path, kind, BucketSpec(path, 2), int(kind is LaneKind.TOGETHER)) for kind, path in paths.items()
+        ]
+        return lanes, [self.egress()]
 
     def egress(self) -> BucketSpec:
         """Return the bucket of the IP."""
@@ -139,6 +156,7 @@ class World:
             ledger,
             accounts,
             valve,
+            Lanes(are_batches_on=True),
             Gates(ledger),
             self.halts,
             performer,
@@ -173,7 +191,9 @@ class World:
 
     def perform(self, message: Message) -> str:
         """Do what a message asks for, as a worker does."""
-        act = {"execute": self.executor.execute, "change": self.changes.carry_out, "look": self.resolver.look}
+        if message.task == "execute":
+            return str(self.executor.execute([message.order_id, *message.others]))
+        act = {"change": self.changes.carry_out, "look": self.resolver.look}
         return act[message.task](message.order_id)
 
     def tick(self) -> None:

@@ -1,0 +1,59 @@
+"""Batches: which orders may travel in one request, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sluicegate.domain.orders import Category, OrderId, OrderRequest
+
+MOST: Final[Mapping[Category, int]] = {
+    Category.LINEAR: 20,
+    Category.INVERSE: 20,
+    Category.OPTION: 20,
+    Category.SPOT: 10,
+}
+"""Orders that one batch request takes. Source: Bybit V5 page "Batch Place Order", docs of 2026-07-24."""
+
+_DEMO: Final = frozenset({Category.LINEAR, Category.OPTION})
+"""Categories whose batches demo trading has. Source: Bybit V5 page "Demo Trading Service", docs of 2026-07-24."""
+
+
+def has_batches(environment: str, category: Category) -> bool:
+    """Tell whether an environment takes batches of a category."""
+    return environment != "demo" or category in _DEMO
+
+
+def may_share(request: OrderRequest) -> bool:
+    """Tell whether an order may travel in a batch.
+
+    Those with a slippage tolerance go alone: the page of the batch endpoint does not know the field, and an order
+    that loses it in silence would be filled at any price.
+
+    Source: Bybit V5 pages "Place Order" and "Batch Place Order", docs of 2026-07-24.
+    """
+    return request.slippage_tolerance is None and request.slippage_tolerance_type is None
+
+
+def companies(requests: Mapping[OrderId, OrderRequest], *, are_on: bool = True) -> list[list[OrderId]]:
+    """Put orders together that may travel in one request: same account, same category.
+
+    Args:
+        requests: in the order in which they shall go.
+        are_on: False: every order is a company of its own.
+
+    Returns:
+        The companies, each no larger than a batch, in the order of their first members.
+    """
+    formed: list[list[OrderId]] = []
+    open_companies: dict[tuple[str, Category], list[OrderId]] = {}
+    for order_id, request in requests.items():
+        key = (request.account, request.category)
+        company = open_companies.get(key) if are_on and may_share(request) else None
+        if company is None or len(company) >= MOST[request.category]:
+            company = []
+            formed.append(company)
+            if may_share(request):
+                open_companies[key] = company
+        company.append(order_id)
+    return formed
