@@ -225,7 +225,7 @@ class Rig:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def fault(self, fault: str, *, path: str = "/v5/order/create", **content: Any) -> None:
+    def fault(self, fault: str, *, path: str = "/v5/order/create*", **content: Any) -> None:
         """Ask the simulator for a fault; `uid` and `symbol` narrow it, `count` or `probability` bound it."""
         match = {"path": path, **{name: content.pop(name) for name in ("uid", "symbol") if name in content}}
         self.control("faults", match=match, fault=fault, **content)

@@ -199,23 +199,26 @@ def _check_fills(evidence: Evidence, order: Order, row: Row | None) -> Iterator[
 def _check_amends(
     order: Order, trail: list[OrderEvent], changes: Mapping[str, Change], row: Row | None
 ) -> Iterator[Breach]:
-    """The last amend that is done counts, here and there."""
-    wanted: dict[str, Decimal] = {}
+    """The last amend that is done counts, here and there; so may one sent after it whose answer was lost."""
+    allowed: dict[str, set[Decimal]] = {}
     for event in trail:
         change = changes.get(str(event.detail.get("change_id", "")))
         fields: Mapping[str, Any] = {}
         if event.event in {Event.AMENDED.value, Event.AMENDED_UNSENT.value}:
             fields = event.detail
-        elif event.event == "amend_done" and change is not None:
+        elif event.event in {"amend_done", "amend_submitting"} and change is not None:
             fields = change.fields
-        wanted |= {name: Decimal(fields[name]) for name in ("qty", "price") if name in fields}
-    for name, value in wanted.items():
-        if getattr(order.request, name) != value:
-            yield Breach(
-                "amend_lost", order.order_id, f"{name} {value} is done; here {getattr(order.request, name)}"
-            )
-        if row is not None and Decimal(row[name]) != value:
-            yield Breach("amend_lost", order.order_id, f"{name} {value} is done, there {row[name]}")
+        for name in fields.keys() & {"qty", "price"}:
+            if event.event != "amend_submitting":
+                allowed[name] = set()
+            if name in allowed:
+                allowed[name].add(Decimal(fields[name]))
+    for name, values in allowed.items():
+        here = getattr(order.request, name)
+        if here not in values:
+            yield Breach("amend_lost", order.order_id, f"{name} {values} is done; here {here}")
+        if row is not None and Decimal(row[name]) not in values:
+            yield Breach("amend_lost", order.order_id, f"{name} {values} is done, there {row[name]}")
 
 
 def _check_change(order: Order, change: Change, row: Row | None) -> Iterator[Breach]:

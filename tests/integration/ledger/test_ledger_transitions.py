@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sluicegate.domain.errors import OrderNotFound
 from sluicegate.domain.lifecycle import END_STATES, TABLE, Event, IllegalTransition, State
 from sluicegate.domain.orders import Order, OrderId
-from sluicegate.ports import Ledger, Patch
+from sluicegate.ports import Ledger, Move, Patch
 
 ROADS: dict[State, list[Event]] = {
     State.ACCEPTED: [],
@@ -233,3 +235,80 @@ def test_add_executions_of_unknown_order_raises(ledger: Ledger) -> None:
 def test_roads_cover_every_state() -> None:
     """The pairs above start from every state."""
     assert set(State) == set(ROADS)
+
+
+def claims(*orders: Order) -> list[Move]:
+    """Return the moves by which a worker claims orders."""
+    patch: Patch = {"attempts": 1, "lease_until": NOON, "wake_at": NOON}
+    return [Move(order, Event.CLAIMED, patch, {"attempt": 1}) for order in orders]
+
+
+def test_transition_many_moves_each_as_transition_does(ledger: Ledger) -> None:
+    """Orders moved together stand, and are told of in their trails, as if each had been moved alone."""
+    *together, alone = accept(ledger, *(new_order() for _ in range(4)))
+    moved = ledger.transition_many(claims(*together))
+    single = ledger.transition(alone, Event.CLAIMED, claims(alone)[0].patch, {"attempt": 1})
+    assert single is not None
+    for order, after in zip(together, moved, strict=True):
+        assert after == ledger.get(order.order_id)
+        assert after is not None
+        mine, theirs = ledger.events(order.order_id)[-1], ledger.events(alone.order_id)[-1]
+        assert replace(theirs, order_id=order.order_id) == mine
+        assert (single.state, single.version, single.attempts) == (after.state, after.version, after.attempts)
+
+
+def test_transition_many_leaves_out_what_someone_else_moved(ledger: Ledger) -> None:
+    """An order that moved since its snapshot stays as it is; those beside it are moved."""
+    orders = accept(ledger, *(new_order() for _ in range(3)))
+    ledger.transition(orders[1], Event.PARKED, {}, {})
+    gone = replace(orders[0], order_id=OrderId("nobody"))
+    first, lost, absent, last = ledger.transition_many(claims(orders[0], orders[1], gone, orders[2]))
+    assert lost is None
+    assert absent is None
+    assert first is not None
+    assert last is not None
+    states = [ledger.get(order.order_id).state for order in orders]
+    assert [State.SUBMITTING, State.PARKED, State.SUBMITTING] == states
+    assert [2, 2, 2] == [len(ledger.events(order.order_id)) for order in orders]
+
+
+def test_transition_many_keeps_what_the_scheduler_wrote_meanwhile(ledger: Ledger) -> None:
+    """A move that sets no `wake_at` neither loses nor invents it, in the ledger and in what is returned."""
+    orders = accept(ledger, new_order(), new_order())
+    taken = ledger.take_due(NOON, states=[State.ACCEPTED], limit=1, snooze=timedelta(seconds=30))
+    moved = ledger.transition_many([Move(order, Event.AMENDED_UNSENT, {}, {}) for order in orders])
+    assert len(taken) == 1
+    assert [ledger.get(order.order_id) for order in orders] == moved
+
+
+def test_transition_many_stores_dead_letters_and_different_patches(ledger: Ledger) -> None:
+    """Moves of different kinds fit in one call; an order that dies leaves its letter."""
+    live, dead = accept(ledger, new_order(), new_order())
+    live, dead = (drive(ledger, order, [Event.CLAIMED]) for order in (live, dead))
+    letter = dead_letter(dead.order_id)
+    patch: Patch = {"exchange_order_id": "e-1", "acked_at": NOON}
+    moves = [Move(live, Event.ACKNOWLEDGED, patch, {}), Move(dead, Event.DEAD_LETTERED, {}, {}, letter)]
+    assert [State.LIVE, State.DEAD] == [after.state for after in ledger.transition_many(moves) if after]
+    assert letter == ledger.dead_letter(dead.order_id)
+    assert ledger.get(live.order_id).exchange_order_id == "e-1"
+
+
+def test_transition_many_with_one_impossible_move_writes_nothing(ledger: Ledger) -> None:
+    """An event that cannot happen to one of the orders stops the whole call before anything is written."""
+    orders = accept(ledger, new_order(), new_order())
+    with pytest.raises(IllegalTransition):
+        ledger.transition_many([*claims(orders[0]), Move(orders[1], Event.AMENDED, {}, {})])
+    assert [State.ACCEPTED] * 2 == [ledger.get(order.order_id).state for order in orders]
+
+
+def test_transition_many_by_contenders_gives_each_order_to_one(ledger: Ledger) -> None:
+    """Threads claim overlapping sets: every order goes to exactly one, and nobody waits in a circle."""
+    orders = accept(ledger, *(new_order() for _ in range(30)))
+
+    def claim(number: int) -> list[OrderId]:
+        some = orders[number:] + orders[:number]
+        return [order.order_id for order in ledger.transition_many(claims(*some)) if order is not None]
+
+    with ThreadPoolExecutor(6) as crew:
+        won = [order_id for ids in crew.map(claim, range(0, 30, 5)) for order_id in ids]
+    assert sorted(order.order_id for order in orders) == sorted(won)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sluicegate.domain.errors import BucketDenied
 from sluicegate.domain.outcomes import RateHeaders
-from sluicegate.ports import Buckets, BucketSpec, Grant, Trip
+from sluicegate.ports import Buckets, BucketSpec, Grant, Lane, LaneGrant, LaneKind, Trip
 from sluicegate.ratelimit import arrival, bucket, memory
 from sluicegate.ratelimit.bucket import RedisBuckets
 from sluicegate.ratelimit.lease import ready_us
@@ -74,6 +74,15 @@ class Pair:
         if isinstance(memory_answer, Grant):
             self.held.append(memory_answer)
 
+    def acquire_lane(self, lanes: list[Lane], beside: list[BucketSpec], orders: int, max_wait_s: float) -> None:
+        """Ask both for orders that may take any of these lanes; keep the grants."""
+        self.asked += 1
+        redis_answer, memory_answer = (_ask_lane(kind, lanes, beside, orders, max_wait_s) for kind in self.kinds)
+        assert memory_answer == redis_answer
+        if isinstance(memory_answer, LaneGrant):
+            assert 1 <= memory_answer.orders <= orders
+            self.held += memory_answer.grants
+
     def settle(
         self, index: int, *, sent: bool, observed: RateHeaders | None = None, late_ms: int | None = None
     ) -> None:
@@ -108,6 +117,15 @@ def _ask(kind: Buckets, specs: list[BucketSpec], max_wait_s: float) -> Grant | f
         return denied.retry_after_s
 
 
+def _ask_lane(
+    kind: Buckets, lanes: list[Lane], beside: list[BucketSpec], orders: int, max_wait_s: float
+) -> LaneGrant | float:
+    try:
+        return kind.acquire_lane(lanes, beside, orders=orders, max_wait_s=max_wait_s, lease_s=3)
+    except BucketDenied as denied:
+        return denied.retry_after_s
+
+
 limits = {"uid": 3, "batch": 5, "ip": 7}
 windows = {"uid": 1.0, "batch": 1.0, "ip": 2.5}
 specs = st.builds(
@@ -115,15 +133,26 @@ specs = st.builds(
     st.sampled_from(sorted(limits)),
     st.integers(1, 3),
 )
+ALONE = Lane("/create", LaneKind.ALONE, BucketSpec("uid", 3))
+TOGETHER = Lane("/create-batch", LaneKind.TOGETHER, BucketSpec("batch", 5), 1)
+BY_REQUEST = Lane("/create-batch", LaneKind.TOGETHER, BucketSpec("batch", 5), 0)
+lanes = st.sampled_from([[ALONE], [TOGETHER], [ALONE, TOGETHER], [TOGETHER, ALONE], [ALONE, BY_REQUEST]])
+beside = st.sampled_from([[BucketSpec("ip", 7, 2.5)], [BucketSpec("ip", 7, 2.5, 2)], []])
 headers = st.builds(RateHeaders, limit=st.integers(1, 9), remaining=st.none() | st.integers(0, 9))
 sets = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.name)
 acquires = st.tuples(st.just("acquire"), sets, st.sampled_from([0.0, 0.2, 1.0, 4.0]))
+lane_acquires = st.tuples(
+    st.just("acquire lane"), lanes, beside, st.integers(1, 8), st.sampled_from([0.0, 0.2, 1.0, 4.0])
+)
 late = st.none() | st.integers(-40, 900)
 settles = st.tuples(st.just("settle"), st.integers(0, 30), st.booleans(), st.none() | headers, late)
 sleeps = st.tuples(st.just("sleep"), st.integers(0, 2_000_000).map(lambda us: us / 1_000_000))
 blocks = st.tuples(st.just("block"), specs, st.sampled_from([-1.0, 0.5, 4.0]), st.booleans())
 walks = st.lists(
-    st.one_of(acquires, acquires, acquires, settles, settles, sleeps, blocks, st.just(("forget",))), max_size=40
+    st.one_of(
+        acquires, acquires, lane_acquires, lane_acquires, settles, settles, sleeps, blocks, st.just(("forget",))
+    ),
+    max_size=40,
 )
 
 
@@ -137,7 +166,7 @@ def _make_impatient(patch: pytest.MonkeyPatch) -> None:
 
 @given(walks)
 def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
-    """Any walk of acquire, settle, block, time and loss: same grants, waits, instants to come back, and states."""
+    """Any walk of acquire, lanes, settle, block, time and loss: same grants, waits, tickets, and states."""
     with redis.Redis.from_url(valkey_url) as client, pytest.MonkeyPatch.context() as patch:
         _make_impatient(patch)
         pair = Pair(client, patch)
@@ -145,6 +174,8 @@ def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
             match what, detail:
                 case "acquire", [wanted, max_wait_s]:
                     pair.acquire(wanted, max_wait_s)
+                case "acquire lane", [ways, others, orders, max_wait_s]:
+                    pair.acquire_lane(ways, others, orders, max_wait_s)
                 case "settle", [index, sent, observed, late_ms]:
                     pair.settle(index, sent=sent, observed=observed, late_ms=late_ms)
                 case "block", [spec, for_s, is_refusal]:
