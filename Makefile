@@ -34,8 +34,8 @@ up: $(VENV)/.run ## Run the whole stack until Ctrl-C, with simulator accounts
 test: $(VENV)/.dev ## Run every test, on real servers from wheels
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-monitoring: $(BIN)/python ## Fetch Debian's Prometheus and Alertmanager for the tests of alerts; installs nothing
-	@.ci/monitoring $(VENV)/monitoring
+monitoring: ## Install Debian's Prometheus and Alertmanager, as root: the tests of alerts need them
+	@.ci/monitoring
 
 chaos: $(VENV)/.dev ## Break a running stack for CHAOS_MINUTES (10); CHAOS_SEED replays
 	@$(BIN)/python -m tests.chaos --minutes $(or $(CHAOS_MINUTES),10) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

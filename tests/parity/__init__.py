@@ -1,0 +1,1 @@
+"""docker-compose.yml, run as local processes: no container engine, the same commands and environment."""

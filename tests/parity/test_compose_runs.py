@@ -1,0 +1,164 @@
+"""docker-compose.yml does what it promises: a wrong key wakes people, a dead process loses nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from sluicegate.domain.lifecycle import Event
+from tests.parity.compose import SERVICES, Place, has_metrics
+from tests.parity.stack import Stack, running
+from tests.rig import wait_until
+
+ACCOUNTS = {"a1": "1002", "a2": "1003", "a3": "1004", "wrong": "mainnet"}
+WORKER = Place("worker")
+PROMISED_S = 30.0
+ORDERS_EACH = 80
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run the stack with four workers, as `docker compose up --scale worker=4` does."""
+    with running(tmp_path_factory.mktemp("compose"), replicas={"worker": 4}, accounts=ACCOUNTS) as running_stack:
+        yield running_stack
+
+
+def orders(account: str, count: int, name: str, **more: Any) -> str:
+    """Return orders that fill at once, one a line."""
+    order = {"account": account, "category": "linear", "symbol": "BTCUSDT", "side": "Buy", "order_type": "Market"}
+    lines = [
+        json.dumps({**order, "qty": "0.001", "client_order_id": f"{name}-{account}-{i}", **more})
+        for i in range(count)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def test_every_target_is_scraped(stack: Stack) -> None:
+    """Prometheus finds every replica of every service that serves metrics, and Flower below its prefix."""
+    services = [service for service in SERVICES if has_metrics(service)]
+    expected = {
+        stack.instance(place) for service in (*services, "flower") for place in stack.where.places(service)
+    }
+
+    def up() -> set[str]:
+        return {row["metric"]["instance"] for row in stack.query("up == 1")}
+
+    wait_until(lambda: up() == expected, "every target is up")
+
+
+def test_flower_is_closed_to_strangers(stack: Stack) -> None:
+    """Pages and API want the password of the secret file."""
+    user, _, password = (stack.where.secrets / "flower_auth").read_text().partition(":")
+    url = f"{stack.url('flower')}/flower"
+    for path in ("/", "/api/workers", "/api/tasks"):
+        assert 401 == httpx.get(url + path, timeout=30).status_code
+    assert 200 == httpx.get(f"{url}/api/workers", auth=(user, password), timeout=30).status_code
+
+
+def test_wrong_key_wakes_people_within_thirty_seconds(stack: Stack) -> None:
+    """From a worker's 10003 to the counter, the halt, the incident, the page and Alertmanager, without help."""
+    started = time.monotonic()
+    submitted = stack.run(WORKER, "submit", "-", stdin=orders("wrong", 1, "key"))
+    assert 0 == submitted.returncode, submitted.stderr
+    counted = (
+        'sum(sluicegate_exchange_responses_total{job="sluicegate-worker", account="wrong", ret_code="10003"})'
+    )
+    halted = 'max(sluicegate_account_halted{account="wrong", reason="10003"})'
+    seen = {
+        "counter": lambda: (stack.value(counted) or 0) >= 1,
+        "halt": lambda: stack.value(halted) == 1,
+        "page": lambda: stack.receivers.pages("wrong is halted: 10003"),
+        "webhook": lambda: stack.receivers.alerts("critical", "SluicegateAccountHalted", account="wrong"),
+    }
+    took = {}
+    for what, holds in seen.items():
+        wait_until(holds, what)
+        took[what] = time.monotonic() - started
+    incidents = json.loads(stack.run(WORKER, "incidents", "list", "--json").stdout)
+    assert ["halt:account:wrong"] == [incident["key"] for incident in incidents]
+    firing = {row["metric"]["alertname"] for row in stack.query('ALERTS{account="wrong", alertstate="firing"}')}
+    assert {"SluicegateAuthFailure", "SluicegateAccountHalted"} == firing
+    assert max(took.values()) < PROMISED_S, took
+    assert 1 == len(stack.receivers.pages("wrong is halted"))
+
+
+def test_watchdog_reaches_its_receiver(stack: Stack) -> None:
+    """The dead man's switch is heard from the start."""
+    wait_until(lambda: stack.receivers.alerts("deadman", "SluicegateWatchdog"), "the watchdog barks")
+
+
+def test_killing_any_process_loses_no_order_and_no_number(stack: Stack) -> None:
+    """Under load one process of each kind is killed; exchange, ledger and Prometheus agree afterwards."""
+    load = "".join(orders(account, ORDERS_EACH, "load") for account in ("a1", "a2", "a3"))
+    submitted = stack.run(WORKER, "submit", "-", stdin=load)
+    assert 0 == submitted.returncode, submitted.stderr
+    expected = 3 * ORDERS_EACH
+    for victim in victims(stack):
+        stack.kill(victim)
+        filled = ledger_states(stack)["filled"]
+        wait_until(lambda before=filled: ledger_states(stack)["filled"] > before, f"{victim.name} is not missed")
+    assert ledger_states(stack)["filled"] < expected, "the load ended before the last kill"
+    wait_until(lambda: ledger_states(stack)["filled"] == expected, "every order is filled", patience_s=150)
+    on_exchange = Counter(order["orderLinkId"] for order in stack.truth("orders")["list"])
+    links = {link for (link,) in stack.rows("SELECT link_id FROM orders WHERE state = 'filled'")}
+    assert links == set(on_exchange)
+    assert {1} == set(on_exchange.values())
+    wait_until(lambda: shown_states(stack) == ledger_states(stack), "the gauges show what the ledger holds")
+    assert_counters_agree(stack)
+
+
+def victims(stack: Stack) -> list[Place]:
+    """Return a worker, the scheduler that ticks, and one of each other kind that works on orders."""
+    ticking = [place for place in stack.where.places("scheduler") if '"beat_ticks"' in stack.log(place)]
+    others = [
+        Place(service) for service in SERVICES if has_metrics(service) and service not in ("worker", "scheduler")
+    ]
+    return [Place("worker", 2), ticking[-1], *others]
+
+
+def ledger_states(stack: Stack) -> Counter[str]:
+    """Count the orders of the load in the ledger by state."""
+    counted = "SELECT state, count(*) FROM orders WHERE account <> 'wrong' GROUP BY state"
+    return Counter(dict(stack.rows(counted)))
+
+
+def shown_states(stack: Stack) -> Counter[str]:
+    """Count them as the dashboards do: each scheduler shows the ledger, so the largest, not the sum."""
+    expression = 'sum by (state) (max by (account, state) (sluicegate_ledger_orders{account!="wrong"}))'
+    return Counter({row["metric"]["state"]: int(row["value"][1]) for row in stack.query(expression)})
+
+
+def assert_counters_agree(stack: Stack) -> None:
+    """Wait until the counters of every living process are those of its events."""
+    give_up_at = time.monotonic() + 60
+    while found := miscounts(stack):
+        assert time.monotonic() < give_up_at, found
+        time.sleep(0.5)
+
+
+def miscounts(stack: Stack) -> dict[str, tuple[float, float]]:
+    """Return the processes whose counters differ from the events that they wrote, with both numbers.
+
+    A process that was started in the place of a dead one counts from nothing. An order that is claimed, or put
+    off, does not count as having come into a state.
+    """
+    written: Counter[str] = Counter()
+    for actor, event, state, count in stack.rows(
+        "SELECT actor, event, to_state, count(*) FROM order_events GROUP BY actor, event, to_state"
+    ):
+        if state not in {"accepted", "submitting"} and event in set(Event):  # others are notes, and move nothing
+            written[actor.rpartition(":")[2]] += count
+    counted = 'sum by (instance) (sluicegate_orders_total{state!~"accepted|submitting"})'
+    shown = {row["metric"]["instance"]: float(row["value"][1]) for row in stack.query(counted)}
+    pairs = {
+        place.name: (shown.get(stack.instance(place), 0.0), float(written[str(process.pid)]))
+        for place, process in stack.processes.items()
+        if has_metrics(place.service)
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
