@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 RELEASE = "sluicegate.release"
 FOLLOW = "sluicegate.follow"
+FILLS = "sluicegate.seek_fills"
 REFRESH = "sluicegate.refresh_instruments"
 CLOCKS = "sluicegate.measure_clocks"
 PAGES = "sluicegate.deliver_pages"
@@ -33,6 +34,7 @@ def schedule(settings: SchedulerSettings) -> dict[str, dict[str, Any]]:
         RELEASE: settings.release_interval_s,
         PAGES: PAGES_INTERVAL_S,
         FOLLOW: FOLLOW_INTERVAL_S,
+        FILLS: FOLLOW_INTERVAL_S,
         CLOCKS: settings.clock_interval_s,
         REFRESH: settings.instruments_interval_s,
     }
@@ -59,6 +61,11 @@ def register(app: Celery, container: Container) -> None:
     def follow() -> dict[str, int] | None:
         """Look at live orders whose next look is due."""
         return _guarded(FOLLOW, container.follower.follow)
+
+    @app.task(name=FILLS)
+    def fills() -> dict[str, int] | None:
+        """Fetch fills that are missing."""
+        return _guarded(FILLS, container.fill_seeker.seek)
 
     @app.task(name=REFRESH)
     def refresh() -> dict[str, int] | None:

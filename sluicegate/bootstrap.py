@@ -20,10 +20,12 @@ from sluicegate.ledger.engine import create_ledger_engine
 from sluicegate.ledger.repository import SqlLedger
 from sluicegate.ratelimit.quotas import QuotaTable
 from sluicegate.ratelimit.scopes import BybitQuotas
+from sluicegate.services.backfill import Backfill
 from sluicegate.services.changes import Changes
 from sluicegate.services.conclude import Concluder
 from sluicegate.services.dead_letters import DeadLetters
 from sluicegate.services.execute import Executor
+from sluicegate.services.fills import FillSeeker
 from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
@@ -34,6 +36,7 @@ from sluicegate.services.release import Releaser
 from sluicegate.services.resolve import Resolver
 from sluicegate.services.submit import Submitter
 from sluicegate.services.valve import Valve
+from sluicegate.services.witness import Witness
 from sluicegate.telemetry.metrics import Metrics
 
 # pybit, Celery, redis and apprise are loaded by the processes that use them: two fifths of the start-up
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     import redis
 
     from sluicegate.bybit.accounts import BybitAccounts
+    from sluicegate.leases import ConnectionBudget, Nudges, StreamLeases
     from sluicegate.messages import CeleryPublisher
     from sluicegate.ratelimit.bucket import RedisBuckets
 
@@ -56,7 +60,7 @@ class Container:
 
     Args:
         settings: read once.
-        role: what the process is: `worker`, `scheduler`, `producer`.
+        role: what the process is: `worker`, `scheduler`, `stream`, `producer`.
     """
 
     settings: Settings
@@ -172,6 +176,27 @@ class Container:
 
         return CeleryPublisher(create_app(self.settings), self.redis)
 
+    @cached_property
+    def stream_leases(self) -> StreamLeases:
+        """Return which process follows which account."""
+        from sluicegate.leases import StreamLeases
+
+        return StreamLeases(self.redis, process_name(self.role), self.settings.stream.lease_s)
+
+    @cached_property
+    def connection_budget(self) -> ConnectionBudget:
+        """Return how often this IP may open connections."""
+        from sluicegate.leases import ConnectionBudget
+
+        return ConnectionBudget(self.redis, self.settings.egress, self.settings.stream.connects_per_5_minutes)
+
+    @cached_property
+    def nudges(self) -> Nudges:
+        """Return how followers of orders hear that there is something new."""
+        from sluicegate.leases import Nudges
+
+        return Nudges(self.redis)
+
     # --- services ---------------------------------------------------------------------------------------------
 
     @cached_property
@@ -233,6 +258,21 @@ class Container:
     def follower(self) -> Follower:
         """Return what follows live orders to their end."""
         return Follower(self.ledger, self.accounts, self.valve, self.halts, self.resolver, self.clock)
+
+    @cached_property
+    def fill_seeker(self) -> FillSeeker:
+        """Return what fetches missing fills."""
+        return FillSeeker(self.ledger, self.accounts, self.halts, self.resolver, self.clock)
+
+    @cached_property
+    def witness(self) -> Witness:
+        """Return what writes down what accounts show."""
+        return Witness(self.ledger, self.clock, self.metrics, self.nudges.send, self.settings.stream.look_s)
+
+    @cached_property
+    def backfill(self) -> Backfill:
+        """Return what fills the gaps of streams."""
+        return Backfill(self.ledger, self.accounts, self.valve, self.witness, self.clock)
 
     @cached_property
     def changes(self) -> Changes:

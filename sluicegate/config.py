@@ -34,6 +34,7 @@ from pydantic_settings import (
 from sluicegate.domain.errors import ConfigurationError
 from sluicegate.domain.numbers import DecimalText
 from sluicegate.domain.orders import Name, Positive, Symbol
+from sluicegate.domain.pace import Beat
 from sluicegate.domain.policy import Backoff
 from sluicegate.domain.records import Severity
 from sluicegate.domain.risk import DEFAULT_PRICE_COLLAR, RiskLimits
@@ -244,6 +245,35 @@ class SchedulerSettings(_Section):
     lock_timeout_s: Annotated[int, Field(ge=5, le=600)] = 15
 
 
+class StreamSettings(_Section):
+    """How the private streams are followed.
+
+    Attributes:
+        ping_interval_s: between two pings. Source: Bybit V5 WebSocket connect page, advice of 20.
+        pong_timeout_s: how long a pong may take; a silent stream is noticed after both together.
+        stale_s: how long the first event of an order may lag behind its acknowledgement; a stream that shows none
+            by then is dead, whatever it answers.
+        backoff_base_s: longest wait before the first reconnect; it doubles with each that fails.
+        backoff_cap_s: longest wait between two reconnects.
+        connects_per_5_minutes: new connections of all processes of one egress; Bybit refuses more than 500.
+        lease_s: an account whose stream process died is taken over after so long.
+        look_s: an order that the stream has shown is looked at by REST not before; the net under the stream.
+    """
+
+    ping_interval_s: Annotated[float, Field(ge=0.2, le=60)] = 20.0
+    pong_timeout_s: Annotated[float, Field(ge=0.2, le=30)] = 5.0
+    stale_s: Annotated[float, Field(ge=1, le=120)] = 10.0
+    backoff_base_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    backoff_cap_s: Annotated[float, Field(gt=0, le=600)] = 20.0
+    connects_per_5_minutes: Annotated[int, Field(gt=0, le=450)] = 240
+    lease_s: Annotated[float, Field(ge=1, le=60)] = 5.0
+    look_s: Annotated[float, Field(ge=1, le=3600)] = 120.0
+
+    def to_beat(self) -> Beat:
+        """Return the rhythm as the domain wants it."""
+        return Beat(ping_s=self.ping_interval_s, pong_s=self.pong_timeout_s)
+
+
 class Settings(BaseSettings):
     """Everything that can be set: `SLUICEGATE_*` variables before the TOML file named by `SLUICEGATE_CONFIG`.
 
@@ -278,6 +308,7 @@ class Settings(BaseSettings):
     paging: PagingSettings = PagingSettings()
     worker: WorkerSettings = WorkerSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
+    stream: StreamSettings = StreamSettings()
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     log_format: Annotated[str, Field(pattern="^(json|console)$")] = "json"
     config: Path | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any, Protocol, TypedDict
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 from sluicegate.domain.errors import LedgerConflict
 from sluicegate.domain.holdings import AccountView, Balance, ForeignOrder, Position
@@ -177,13 +177,14 @@ class EvidenceLedger(Protocol):
     def positions(self, account: str | None = None) -> list[tuple[str, Position]]:
         """Return the positions that were seen last, with their accounts; flat ones are left out."""
 
-    def set_positions(self, account: str, positions: Sequence[Position], *, complete: bool) -> int:
+    def set_positions(self, account: str, positions: Sequence[Position], *, complete_ms: int | None = None) -> int:
         """Store positions; older ones (by `updated_ms`) are dropped.
 
         Args:
             account: whose.
             positions: as shown.
-            complete: these are all: the others are flat.
+            complete_ms: these were all at that instant, exchange clock: the others are flat, unless they changed
+                later.
 
         Returns:
             How many differ from what was stored in side or size.
@@ -199,6 +200,9 @@ class EvidenceLedger(Protocol):
         self, account: str, category: Category, symbol: str, *, before: OrderId
     ) -> tuple[Decimal, Decimal]:
         """Return what orders may still buy and sell: on the exchange, perhaps on it, or due and older than one."""
+
+    def last_acknowledged(self, account: str, *, since: datetime, until: datetime) -> OrderLinkId | None:
+        """Return the link id of the newest order acknowledged within that time; None: there is none."""
 
     def children(self, order_id: OrderId) -> list[ForeignOrder]:
         """Return the take-profit and stop-loss orders that came with an order."""
@@ -614,6 +618,24 @@ class Lookup:
     headers: RateHeaders
 
 
+_Shown = TypeVar("_Shown")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Shown]):
+    """One page of a list, newest first.
+
+    Attributes:
+        cursor: of the next page; None: this was the last.
+        answered_at_ms: the exchange's clock when it answered.
+    """
+
+    rows: Sequence[_Shown]
+    cursor: str | None
+    answered_at_ms: int
+    headers: RateHeaders
+
+
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
     """What the exchange says about an API key."""
@@ -684,6 +706,27 @@ class Exchange(Protocol):
 
     def key_info(self) -> KeyInfo:
         """Ask whose key this is and what it may do."""
+
+    def list_open(self, category: Category, *, settle_coin: str, cursor: str | None) -> Page[Sighting]:
+        """Ask `realtime` for one page of all open orders, ours or not.
+
+        Args:
+            category: all its orders are listed, of every symbol.
+            settle_coin: required for linear; empty elsewhere.
+            cursor: from the page before; None for the first.
+        """
+
+    def list_closed(self, category: Category, *, cursor: str | None) -> Page[Sighting]:
+        """Ask `history` for one page of closed orders of the last 7 days, newest by creation first."""
+
+    def list_fills(self, category: Category, *, since_ms: int, cursor: str | None) -> Page[Fill]:
+        """Ask `execution/list` for one page of all executions since an instant at most 7 days ago."""
+
+    def list_positions(self, category: Category, *, settle_coin: str, cursor: str | None) -> Page[Position]:
+        """Ask `position/list` for one page of open positions; parameters as `list_open`."""
+
+    def list_balances(self) -> Page[Balance]:
+        """Ask `wallet-balance` for the unified account's coins."""
 
 
 class Market(Protocol):
@@ -824,6 +867,25 @@ class Publisher(Protocol):
 
     def backlog(self) -> int:
         """Return how many order messages wait in the broker."""
+
+
+class StreamObserver(Protocol):
+    """Counts what streams bring, besides what `Observer` counts. Never raises."""
+
+    def moved(self, account: str, state: str) -> None:
+        """Count one order that came into a state."""
+
+    def streamed(self, account: str, topic: str, result: str, count: int = 1) -> None:
+        """Count rows of a topic by what became of them."""
+
+    def lagged(self, topic: str, seconds: float) -> None:
+        """Measure how long after the exchange made an event it stood in the ledger."""
+
+    def reconnected(self, account: str, reason: str) -> None:
+        """Count one lost connection."""
+
+    def differed(self, account: str, kind: str, count: int = 1) -> None:
+        """Count differences between ledger and exchange that a comparison found."""
 
 
 class Pager(Protocol):

@@ -136,6 +136,10 @@ class Rig:
         """Start a scheduler process."""
         self._spawn(name, ["scheduler", "--name", name], wait=wait)
 
+    def start_stream(self, name: str, *, wait: bool = True) -> None:
+        """Start a process that follows the private streams."""
+        self._spawn(name, ["stream", "--name", name], wait=wait)
+
     def _spawn(self, name: str, arguments: list[str], *, wait: bool) -> None:
         with contextlib.suppress(FileNotFoundError):
             (self.home / "run" / f"{name}.json").unlink()
@@ -146,12 +150,12 @@ class Rig:
             self.await_ready(name)
 
     def await_ready(self, name: str) -> None:
-        """Wait until a worker or scheduler takes messages."""
+        """Wait until a worker or scheduler takes messages, or a stream process tries to follow."""
         process = self.processes[name]
 
         def is_ready() -> bool:
             assert process.poll() is None, f"{name} ended:\n{self.log(name)[-3000:]}"
-            return '"worker_ready"' in self.log(name)
+            return any(f'"{said}"' in self.log(name) for said in ("worker_ready", "stream_ready"))
 
         wait_until(is_ready, f"{name} is ready")
 
@@ -229,6 +233,10 @@ class Rig:
         """Ask the simulator for a fault; `uid` and `symbol` narrow it, `count` or `probability` bound it."""
         match = {"path": path, **{name: content.pop(name) for name in ("uid", "symbol") if name in content}}
         self.control("faults", match=match, fault=fault, **content)
+
+    def clear_faults(self) -> None:
+        """Lift every fault of the simulator."""
+        assert httpx.delete(f"{self.simulator_url}/simulator/faults", timeout=10).status_code == 200
 
     def truth(self, path: str) -> Any:
         """GET `/simulator/PATH`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from docs.generators.markdown import code, page, table
 from sluicegate.telemetry.catalogue import CATALOGUE, PREFIX, Kind, Metric
 
-_SERVED_BY = {"both": "worker, scheduler"}
+_SERVED_BY = {"both": "worker, scheduler", "all": "worker, scheduler, stream"}
 _UNITS = {"seconds": "seconds", "orders": "orders", "messages": "messages", "tokens": "tokens"}
 
 _INTRO = f"""Every process serves its own `/metrics` (`--metrics-port`); names begin with `{PREFIX}`. A

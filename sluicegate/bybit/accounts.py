@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import redis
 
+from sluicegate.bybit.account_queries import AccountGateway
 from sluicegate.bybit.answers import AnswerReader
 from sluicegate.bybit.clock import OffsetClock
-from sluicegate.bybit.gateway import Gateway
 from sluicegate.bybit.market import BybitMarket
 from sluicegate.bybit.retcodes import RetCodeTable
 from sluicegate.bybit.session import SessionPool, SignedSession, build_session
@@ -94,7 +94,7 @@ class BybitAccounts:
         key, secret = credentials.api_key.get_secret_value(), credentials.api_secret.get_secret_value()
         sessions = self._sessions(settings.environment, market.clock, key, secret)
         exchange = self.settings.exchange
-        gateway = Gateway(
+        gateway = AccountGateway(
             name, sessions, AnswerReader(self.codes, (key, secret)), market.clock, exchange, self.observer
         )
         self.watch_clock(name, lambda: market.clock.offset_s)

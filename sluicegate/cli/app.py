@@ -67,6 +67,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("Say what a retCode means and how to mend it.", explain.explain, explain.EPILOG),
     ("Run one worker.", processes.worker, processes.WORKER_EPILOG),
     ("Run one scheduler.", processes.scheduler, processes.SCHEDULER_EPILOG),
+    ("Follow the private streams.", processes.stream, processes.STREAM_EPILOG),
     ("Run Flower, the view of workers and tasks.", processes.flower, processes.FLOWER_EPILOG),
 )
 for _summary, _command, _epilog in _COMMANDS:

@@ -1,4 +1,4 @@
-"""`sluicegate worker`, `scheduler`, `flower`: one process each, for production."""
+"""`sluicegate worker`, `scheduler`, `stream`, `flower`: one process each, for production."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ WORKER_EPILOG = examples(
     "sluicegate worker --queue cancels --name cancels-1 --concurrency 8",
 )
 SCHEDULER_EPILOG = examples("sluicegate scheduler --name scheduler-1 --metrics-port 9110")
+STREAM_EPILOG = examples(
+    "sluicegate stream --name stream-1 --metrics-port 9120",
+    "sluicegate stream --name stream-2 --metrics-port 9121    # takes over when the first one dies",
+)
 FLOWER_EPILOG = examples(
     "sluicegate flower --port 5555",
     "SLUICEGATE_FLOWER_AUTH=user:password sluicegate flower --address 0.0.0.0 --url-prefix flower",
@@ -61,6 +65,19 @@ def scheduler(name: NameOption = None, metrics_port: MetricsOption = None) -> No
     loaded = session.settings(**_overrides(metrics_port))
     _note_when_ready(loaded.home, unique)
     run(Container(loaded, "scheduler"), name=unique)
+
+
+def stream(name: NameOption = None, metrics_port: MetricsOption = None) -> None:
+    """Follow the private streams of all accounts until SIGTERM or Ctrl-C.
+
+    Several may run: one holds an account, another takes over when it dies.
+    """
+    from sluicegate.bootstrap import Container
+    from streams.process import run
+
+    unique = _checked(name) or f"stream-{os.getpid()}"
+    loaded = session.settings(**_overrides(metrics_port))
+    run(Container(loaded, "stream"), name=unique, on_ready=lambda: _note_ready(loaded.home, unique))
 
 
 def flower(
@@ -117,12 +134,16 @@ def ready_file(home: Path, name: str) -> Path:
     return home / "run" / f"{name}.ready"
 
 
+def _note_ready(home: Path, name: str) -> None:
+    path = ready_file(home, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(os.getpid()))
+
+
 def _note_when_ready(home: Path, name: str) -> None:
     from celery import signals
 
     def note(**_arguments: Any) -> None:
-        path = ready_file(home, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(str(os.getpid()))
+        _note_ready(home, name)
 
     signals.worker_ready.connect(note, weak=False)

@@ -104,9 +104,9 @@ class Evidence(Store):
 
     def _weigh(self, case: _Case, new: Sequence[Fill], at: datetime) -> None:
         case.exec_qty += sum((fill.qty for fill in new), Decimal(0))
-        self._take(case, weigh_fills(case.order, new, case.exec_qty), at)
         for seen in case.sightings:
             self._take(case, weigh_sighting(case.order, seen), at)
+        self._take(case, weigh_fills(case.order, new, case.exec_qty), at)
 
     def _take(self, case: _Case, step: Step | None, at: datetime) -> None:
         if step is None:

@@ -13,13 +13,16 @@ from sqlalchemy.exc import IntegrityError
 
 from sluicegate.domain.errors import OrderNotFound
 from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
-from sluicegate.domain.orders import Category, Execution, Order, OrderEvent, OrderId
+from sluicegate.domain.orders import Category, Execution, Order, OrderEvent, OrderId, OrderLinkId
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.failures import is_orphan
 from sluicegate.ledger.rows import to_event, to_execution, to_order
 from sluicegate.ledger.store import Store, batches
 from sluicegate.ledger.tables import ACCEPTED_ROWS, EXECUTIONS, ORDER_EVENTS, ORDERS
 from sluicegate.ports import OrderFilter
+
+_LONGEST_WAY = timedelta(hours=1)
+"""Orders that took longer from acceptance to acknowledgement are not looked for by `last_acknowledged`."""
 
 
 class Orders(Store):
@@ -128,6 +131,20 @@ class Orders(Store):
         """Return the position of the newest event; 0 when there is none."""
         with self._reading() as connection:
             return int(connection.execute(select(func.max(ORDER_EVENTS.c.event_id))).scalar() or 0)
+
+    def last_acknowledged(self, account: str, *, since: datetime, until: datetime) -> OrderLinkId | None:
+        """Return the link id of the newest order acknowledged within that time; evidence is no acknowledgement."""
+        o = ORDERS.c
+        query = (
+            select(o.link_id)
+            .where(o.account == account, o.created_at > since - _LONGEST_WAY, o.last_code == "0")
+            .where(o.acked_at > since, o.acked_at <= until)
+            .order_by(o.created_at.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            link_id: str | None = connection.execute(query).scalar_one_or_none()
+        return None if link_id is None else OrderLinkId(link_id)
 
     def exposure(
         self, account: str, category: Category, symbol: str, *, before: OrderId

@@ -89,7 +89,7 @@ class Views(Store):
         with self._reading() as connection:
             return [(row.account, _to_position(row)) for row in connection.execute(query)]
 
-    def set_positions(self, account: str, positions: Sequence[Position], *, complete: bool) -> int:
+    def set_positions(self, account: str, positions: Sequence[Position], *, complete_ms: int | None = None) -> int:
         """Store positions; see the port."""
         p = POSITIONS.c
         newest: dict[tuple[str, str, int], Position] = {}
@@ -100,8 +100,8 @@ class Views(Store):
             locked = select(POSITIONS).where(p.account == account).with_for_update()
             shown = [_to_position(row) for row in connection.execute(locked)]
             known = {position.key: position for position in shown}
-            if complete:
-                for key in known.keys() - newest.keys():
+            for key in known.keys() - newest.keys():
+                if complete_ms is not None and known[key].updated_ms <= complete_ms:
                     newest[key] = replace(known[key], side="", size=Decimal(0), entry_price=None)
             different = 0
             for key in sorted(newest):

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable
-from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, Event, State
+from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, ON_EXCHANGE_STATES, Event, State
 from sluicegate.domain.orders import Order, OrderId
 from sluicegate.domain.outcomes import NeverSent, Refused, outcome_code
 from sluicegate.domain.policy import (
@@ -153,9 +153,11 @@ class Performer:
 
     def _insist(self, move: Move) -> str:
         """Write an acknowledgement down although someone moved the order: evidence is never dropped."""
-        order, patch, now = move.order, move.patch, self.clock.now()
+        order, patch, now = move.order, move.patch.copy(), self.clock.now()
         for _try in range(5):
             current = self.ledger.get(order.order_id)
+            if current.state in ON_EXCHANGE_STATES:  # a stream has shown it and says what comes next
+                patch.pop("wake_at", None)
             if current.state in ENDED_ON_EXCHANGE:  # what it ended with stays
                 patch = {"exchange_order_id": patch["exchange_order_id"], "acked_at": patch["acked_at"]}
             moved = self.ledger.transition(current, Event.ACKNOWLEDGED, patch, move.detail)

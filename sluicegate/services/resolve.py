@@ -160,7 +160,7 @@ class Resolver:
             log.warning("unknown_order_status", order_id=order.order_id, status=seen.status)
             return self._later(order, f"unknown status {seen.status}")
         if seen.cum_exec_qty > order.cum_exec_qty:
-            self._add_fills(order, account)
+            self.add_fills(order, account)
         if (order.state, event) not in TABLE:  # a late answer about the past
             return self._later(order, f"older than what is known: {seen.status}")
         amended = {} if is_as_asked(order, seen) else self._amended(order, seen)
@@ -198,7 +198,8 @@ class Resolver:
             and any(name in change.fields for change in unsure)
         }
 
-    def _add_fills(self, order: Order, account: Account) -> None:
+    def add_fills(self, order: Order, account: Account) -> None:
+        """Fetch the fills of an order and store those that are new; raises what the query raises."""
         with self.valve.open(order.account, EXECUTIONS, order.category, max_wait_s=1.0) as passage:
             passage.is_sent = True
             fills, headers = account.exchange.fills(order.category, order.symbol, order.link_id)

@@ -22,7 +22,7 @@ class Metric:
 
     Attributes:
         name: without the prefix, with its unit.
-        exporter: which process serves it: `worker`, `scheduler`, or `both`.
+        exporter: which process serves it: `worker`, `scheduler`, `stream`, `both` (worker and scheduler), `all`.
     """
 
     name: str
@@ -138,5 +138,54 @@ CATALOGUE = (
         "When the scheduler last released what is due, seconds since 1970.",
         "scheduler",
     ),
-    Metric("observer_failures_total", Kind.COUNTER, (), "Observations that failed and were dropped.", "both"),
+    Metric("observer_failures_total", Kind.COUNTER, (), "Observations that failed and were dropped.", "all"),
+    Metric(
+        "stream_last_message_seconds",
+        Kind.GAUGE,
+        ("account",),
+        "Age of the last message, pongs included, of an account's private stream; served by its holder alone.",
+        "stream",
+    ),
+    Metric("stream_reconnects_total", Kind.COUNTER, ("account",), "Connections that were lost.", "stream"),
+    Metric(
+        "stream_ended_total", Kind.COUNTER, ("account", "reason"), "Connections that ended, by cause.", "stream"
+    ),
+    Metric(
+        "stream_up",
+        Kind.GAUGE,
+        ("account",),
+        "1 while the stream is subscribed and its last gap is filled; served by its holder alone.",
+        "stream",
+    ),
+    Metric(
+        "stream_events_total",
+        Kind.COUNTER,
+        ("account", "topic", "result"),
+        "Rows of a topic by what became of them: news, known (told before), foreign, stranger (under a link id of "
+        "ours and not that order), stored, unreadable, failed.",
+        "all",
+    ),
+    Metric(
+        "stream_event_seconds",
+        Kind.HISTOGRAM,
+        ("topic",),
+        "From the instant at which the exchange made an event to its commit in the ledger.",
+        "stream",
+        _FAST,
+    ),
+    Metric(
+        "stream_gap_seconds",
+        Kind.HISTOGRAM,
+        (),
+        "From a reconnect to the filled gap.",
+        "stream",
+        _STAGES,
+    ),
+    Metric(
+        "reconcile_differences_total",
+        Kind.COUNTER,
+        ("account", "kind"),
+        "Differences between ledger and exchange that a comparison found.",
+        "scheduler",
+    ),
 )

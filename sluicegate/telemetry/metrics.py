@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -71,6 +72,42 @@ class Metrics:
         """Show a clock offset that is read at each scrape."""
         gauge: Any = self._metrics["clock_offset_seconds"]
         gauge.labels(account=account).set_function(read)
+
+    def streamed(self, account: str, topic: str, result: str, count: int = 1) -> None:
+        """Count rows of a topic by what became of them."""
+        if count:
+            labels = {"account": account, "topic": topic, "result": result}
+            self._attempt("stream_events_total", labels, "inc", count)
+
+    def lagged(self, topic: str, seconds: float) -> None:
+        """Measure how long after the exchange made an event it stood in the ledger."""
+        self._measure("stream_event_seconds", {"topic": topic}, seconds)
+
+    def reconnected(self, account: str, reason: str) -> None:
+        """Count one lost connection."""
+        self._count("stream_reconnects_total", {"account": account})
+        self._count("stream_ended_total", {"account": account, "reason": reason})
+
+    def gap_filled(self, seconds: float) -> None:
+        """Measure how long after a reconnect the gap was filled."""
+        self._measure("stream_gap_seconds", {}, seconds)
+
+    def differed(self, account: str, kind: str, count: int = 1) -> None:
+        """Count differences that a comparison found."""
+        if count:
+            self._attempt("reconcile_differences_total", {"account": account, "kind": kind}, "inc", count)
+
+    def watch_stream(self, account: str, read: Callable[[], float]) -> None:
+        """Show the age of an account's last message, read at each scrape."""
+        gauge: Any = self._metrics["stream_last_message_seconds"]
+        gauge.labels(account=account).set_function(read)
+
+    def forget_stream(self, account: str) -> None:
+        """Show nothing more of an account's stream: another process follows it."""
+        for name in ("stream_last_message_seconds", "stream_up"):
+            gauge: Any = self._metrics[name]
+            with contextlib.suppress(KeyError):
+                gauge.remove(account)
 
     def set(self, name: str, labels: Mapping[str, str], value: float) -> None:
         """Set a gauge of the catalogue."""

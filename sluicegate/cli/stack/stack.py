@@ -205,6 +205,7 @@ class Stack:
             for number in range(1, count + 1):
                 name = f"{queue}-{number}"
                 yield name, "worker", "--queue", queue, "--name", name, "--metrics-port", "0"
+        yield "stream-1", "stream", "--name", "stream-1", "--metrics-port", "0"
         yield "flower", "flower", "--port", str(flower_port)
 
     def _command_child(

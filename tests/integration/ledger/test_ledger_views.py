@@ -22,10 +22,10 @@ def position(size: str, *, symbol: str = "BTCUSDT", side: str = "Buy", at: int =
 
 def test_positions_are_kept_as_seen_last(ledger: SqlLedger) -> None:
     """A later word replaces an earlier one, an earlier one that comes late is dropped, a flat one is not shown."""
-    assert 2 == ledger.set_positions("main", [position("1"), position("2", symbol="ETHUSDT")], complete=False)
-    assert 1 == ledger.set_positions("main", [position("3", side="Sell", at=2000)], complete=False)
-    assert 0 == ledger.set_positions("main", [position("1", at=1500)], complete=False)
-    assert 1 == ledger.set_positions("main", [position("0", symbol="ETHUSDT", at=3000)], complete=False)
+    assert 2 == ledger.set_positions("main", [position("1"), position("2", symbol="ETHUSDT")])
+    assert 1 == ledger.set_positions("main", [position("3", side="Sell", at=2000)])
+    assert 0 == ledger.set_positions("main", [position("1", at=1500)])
+    assert 1 == ledger.set_positions("main", [position("0", symbol="ETHUSDT", at=3000)])
 
     assert [("main", position("3", side="Sell", at=2000))] == ledger.positions("main")
     assert Decimal(-3) == ledger.positions()[0][1].net
@@ -33,9 +33,10 @@ def test_positions_are_kept_as_seen_last(ledger: SqlLedger) -> None:
 
 def test_complete_positions_flatten_those_that_are_not_listed(ledger: SqlLedger) -> None:
     """A whole list says of every other position that there is none."""
-    ledger.set_positions("main", [position("1"), position("2", symbol="ETHUSDT")], complete=True)
+    ledger.set_positions("main", [position("1"), position("2", symbol="ETHUSDT")], complete_ms=1000)
 
-    assert 1 == ledger.set_positions("main", [position("2", symbol="ETHUSDT")], complete=True)
+    assert 0 == ledger.set_positions("main", [position("2", symbol="ETHUSDT")], complete_ms=999)  # a late answer
+    assert 1 == ledger.set_positions("main", [position("2", symbol="ETHUSDT")], complete_ms=1000)
 
     assert ["ETHUSDT"] == [shown.symbol for _account, shown in ledger.positions("main")]
 

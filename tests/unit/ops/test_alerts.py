@@ -118,7 +118,9 @@ def test_prometheus_scrapes_the_services_that_serve_metrics() -> None:
     config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     scraped = [entry for job in config["scrape_configs"] for entry in job.get("dns_sd_configs", [])]
-    assert {"worker", "worker-cancels", "scheduler"} == {name for entry in scraped for name in entry["names"]}
+    assert {"worker", "worker-cancels", "scheduler", "stream"} == {
+        name for entry in scraped for name in entry["names"]
+    }
     for entry in scraped:
         for name in entry["names"]:
             assert ["--metrics-port", str(entry["port"])] == services[name]["command"][-2:]

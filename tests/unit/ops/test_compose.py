@@ -42,7 +42,7 @@ def referenced_variables(service: dict[str, Any]) -> set[str]:
 def test_compose_has_every_service_of_the_stack() -> None:
     """The services that the README speaks of are there, two schedulers among them."""
     expected = {
-        *("valkey", "postgres", "migrate", "worker", "worker-cancels", "scheduler", "flower"),
+        *("valkey", "postgres", "migrate", "worker", "worker-cancels", "scheduler", "stream", "flower"),
         *("prometheus", "alertmanager", "simulator"),
     }
     assert expected == set(SERVICES)

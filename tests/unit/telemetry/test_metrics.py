@@ -47,7 +47,7 @@ def test_catalogue_is_consistent() -> None:
         assert bool(metric.buckets) == (metric.kind is Kind.HISTOGRAM)
         assert list(metric.buckets) == sorted(set(metric.buckets))
         assert metric.meaning.endswith(".")
-        assert metric.exporter in {"worker", "scheduler", "both"}
+        assert metric.exporter in {"worker", "scheduler", "stream", "both", "all"}
 
 
 def test_registry_shows_every_metric_of_the_catalogue() -> None:

@@ -1,0 +1,214 @@
+"""Backfill: what happened while nobody listened, asked by REST, page by page, through the valve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, TypeVar
+
+import structlog
+
+from sluicegate.domain.errors import ExchangeUnavailable
+from sluicegate.domain.holdings import Balance, Position
+from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
+from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order
+from sluicegate.domain.records import Fill, Sighting
+from sluicegate.ports import Account, Accounts, Clock, OrderFilter, Page
+from sluicegate.services.resolve import EXECUTIONS, HISTORY, REALTIME
+from sluicegate.services.valve import Valve
+from sluicegate.services.witness import Evidence, Witness
+
+log = structlog.get_logger(__name__)
+
+POSITIONS, BALANCES = "/v5/position/list", "/v5/account/wallet-balance"
+SCOPES: Final = (
+    (Category.LINEAR, "USDT"),
+    (Category.LINEAR, "USDC"),
+    (Category.INVERSE, ""),
+    (Category.SPOT, ""),
+    (Category.OPTION, ""),
+)
+"""What lists an account whole: linear is asked by settle coin. Source: Bybit V5 `realtime`, docs of 2026-07-24."""
+
+TOKEN_WAIT_S: Final = 2.0
+OVERLAP_MS: Final = 5_000
+"""So much before the gap is asked again: what happened last may have been shown in another order."""
+SPAN: Final = timedelta(days=7)
+"""The longest span of one list. Source: Bybit V5 `execution/list`, docs of 2026-07-24."""
+FIRST_SPAN: Final = timedelta(days=1)
+ORDER_PAGES: Final = 60
+FILL_PAGES: Final = 200
+AWAY: Final = frozenset({State.IN_DOUBT, *ON_EXCHANGE_STATES})
+
+_Shown = TypeVar("_Shown", Sighting, Fill, Position, Balance)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrders:
+    """The open orders of an account, ours or not.
+
+    Attributes:
+        asked_at_ms: exchange clock: an order that came before is in the list, or has ended.
+    """
+
+    sightings: tuple[Sighting, ...]
+    asked_at_ms: int
+
+    @property
+    def links(self) -> set[str]:
+        """Return the link ids of ours."""
+        return {seen.link_id for seen in self.sightings if seen.link_id.startswith(LINK_ID_PREFIX)}
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Asks for what a stream has missed."""
+
+    ledger: Evidence
+    accounts: Accounts
+    valve: Valve
+    witness: Witness
+    clock: Clock
+
+    def fill(self, name: str, since_ms: int | None) -> dict[str, int]:
+        """Fill the gap of an account: open orders, executions, orders that ended, positions, balances.
+
+        Args:
+            name: of the account.
+            since_ms: exchange clock: all that happened before was seen; None: nothing was.
+
+        Returns:
+            How many rows each list had, and how many orders it moved; for the log.
+
+        Raises:
+            BucketDenied, BucketUnavailable, ExchangeUnavailable: try again; nothing is lost.
+            OrderRejected: the exchange refuses the account; obey it.
+            LedgerUnavailable, ConfigurationError: as everywhere.
+        """
+        account = self.accounts.get(name)
+        opened = self.list_open(account)
+        fills = self._list_fills(account, self._start_ms(account, since_ms))
+        away = [order for order in self._away(name) if order.link_id not in opened.links]
+        closed = self._list_closed(account, away)
+        done = self.witness.take_orders(name, [*closed, *opened.sightings], fills)
+        self._wake_rest(away, closed)
+        positions = self.refresh_positions(account)
+        self.refresh_balances(account)
+        return {
+            "open": len(opened.sightings),
+            "closed": len(closed),
+            "fills": len(fills),
+            "positions": positions,
+            "moved": sum(len(part.moved) for part in done),
+            "new_fills": sum(part.fills for part in done),
+        }
+
+    def list_open(self, account: Account) -> OpenOrders:
+        """List the open orders of an account; raises as `fill`."""
+        asked_at_ms = account.clock.to_exchange_ms(self.clock.now())
+        shown: list[Sighting] = []
+        for category, coin in SCOPES:
+
+            def ask(cursor: str | None, category: Category = category, coin: str = coin) -> Page[Sighting]:
+                return account.exchange.list_open(category, settle_coin=coin, cursor=cursor)
+
+            for page in self._pages(account, REALTIME, category, ask, ORDER_PAGES):
+                shown += page.rows
+        return OpenOrders(tuple(shown), asked_at_ms)
+
+    def refresh_positions(self, account: Account) -> int:
+        """Ask for all positions and store them; returns how many were different. Raises as `fill`."""
+        shown: list[Position] = []
+        answered_ms: list[int] = []
+        for category, coin in SCOPES:
+            if category is Category.SPOT:
+                continue
+
+            def ask(cursor: str | None, category: Category = category, coin: str = coin) -> Page[Position]:
+                return account.exchange.list_positions(category, settle_coin=coin, cursor=cursor)
+
+            asked_at_ms = account.clock.to_exchange_ms(self.clock.now())
+            for page in self._pages(account, POSITIONS, category, ask, ORDER_PAGES):
+                shown += page.rows
+                answered_ms.append(min(asked_at_ms, page.answered_at_ms))
+        return self.ledger.set_positions(account.name, shown, complete_ms=min(answered_ms))
+
+    def refresh_balances(self, account: Account) -> None:
+        """Ask for the balances and store them; raises as `fill`."""
+        with self.valve.open(account.name, BALANCES, None, max_wait_s=TOKEN_WAIT_S) as passage:
+            passage.is_sent = True
+            page = account.exchange.list_balances()
+            passage.answered(page.headers)
+        self.ledger.set_balances(account.name, page.rows, at_ms=page.answered_at_ms, complete=True)
+
+    def _list_fills(self, account: Account, since_ms: int) -> list[Fill]:
+        shown: list[Fill] = []
+        for category in Category:
+
+            def ask(cursor: str | None, category: Category = category) -> Page[Fill]:
+                return account.exchange.list_fills(category, since_ms=since_ms, cursor=cursor)
+
+            for page in self._pages(account, EXECUTIONS, category, ask, FILL_PAGES):
+                shown += page.rows
+        shown.reverse()
+        return shown
+
+    def _list_closed(self, account: Account, away: list[Order]) -> list[Sighting]:
+        """List the orders that ended, until all that are looked for were found or are older than the page."""
+        shown: list[Sighting] = []
+        for category in {order.category for order in away}:
+            missing = {order.link_id for order in away if order.category is category}
+
+            def ask(cursor: str | None, category: Category = category) -> Page[Sighting]:
+                return account.exchange.list_closed(category, cursor=cursor)
+
+            pages = max(2, len(missing) // 10)
+            for page in self._pages(account, HISTORY, category, ask, min(pages, ORDER_PAGES), is_whole=False):
+                shown += page.rows
+                missing -= {seen.link_id for seen in page.rows}
+                if not missing:
+                    break
+        shown.reverse()
+        return shown
+
+    def _wake_rest(self, away: list[Order], closed: list[Sighting]) -> None:
+        """Let orders that no list showed be looked at by themselves, soon."""
+        found = {seen.link_id for seen in closed}
+        for order in away:
+            if order.link_id not in found:
+                self.ledger.wake(order.order_id, self.clock.now())
+
+    def _away(self, name: str) -> list[Order]:
+        return self.ledger.list_orders(OrderFilter(account=name, states=AWAY, limit=20_000))
+
+    def _start_ms(self, account: Account, since_ms: int | None) -> int:
+        now = self.clock.now()
+        earliest = account.clock.to_exchange_ms(now - SPAN) + 60_000
+        if since_ms is not None:
+            return max(since_ms - OVERLAP_MS, earliest)
+        return account.clock.to_exchange_ms(now - FIRST_SPAN)
+
+    def _pages(
+        self,
+        account: Account,
+        path: str,
+        category: Category,
+        ask: Callable[[str | None], Page[_Shown]],
+        most: int,
+        *,
+        is_whole: bool = True,
+    ) -> Iterator[Page[_Shown]]:
+        """Yield the pages of a list; each pays its token."""
+        cursor: str | None = None
+        for _number in range(most):
+            with self.valve.open(account.name, path, category, max_wait_s=TOKEN_WAIT_S) as passage:
+                passage.is_sent = True
+                page = ask(cursor)
+                passage.answered(page.headers)
+            yield page
+            cursor = page.cursor
+            if cursor is None:
+                return
+        if is_whole:
+            raise ExchangeUnavailable(f"{path} has more than {most} pages of {category}")

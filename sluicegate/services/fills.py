@@ -1,0 +1,65 @@
+"""Missing fills: orders of which the exchange says that more was executed than the ledger has fills for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from sluicegate.domain.errors import (
+    BucketDenied,
+    BucketUnavailable,
+    ConfigurationError,
+    ExchangeUnavailable,
+    OrderRejected,
+)
+from sluicegate.domain.orders import Order
+from sluicegate.ports import Accounts, Clock
+from sluicegate.services.halts import Halts
+from sluicegate.services.resolve import Resolver
+from sluicegate.services.witness import Evidence
+
+log = structlog.get_logger(__name__)
+
+MOST = 200
+
+
+@dataclass(frozen=True)
+class FillSeeker:
+    """Fetches missing fills by REST, order by order; a stream brings nearly all of them before."""
+
+    ledger: Evidence
+    accounts: Accounts
+    halts: Halts
+    resolver: Resolver
+    clock: Clock
+
+    def seek(self) -> dict[str, int]:
+        """Do one round.
+
+        Returns:
+            How many orders missed fills, and how many of them were asked for; for the log.
+        """
+        missing = self.ledger.take_missing_fills(self.clock.now(), limit=MOST)
+        by_account: dict[str, list[Order]] = defaultdict(list)
+        for order in missing:
+            by_account[order.account].append(order)
+        asked = sum(self._seek(name, orders) for name, orders in by_account.items())
+        return {"missing": len(missing), "asked": asked}
+
+    def _seek(self, name: str, orders: Sequence[Order]) -> int:
+        if self.halts.silencing(name) is not None:
+            return 0
+        asked = 0
+        try:
+            account = self.accounts.get(name)
+            for order in orders:
+                self.resolver.add_fills(order, account)
+                asked += 1
+        except (BucketDenied, BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
+            log.info("fills_put_off", account=name, orders=len(orders) - asked, why=str(e))
+        except OrderRejected as e:
+            self.halts.obey(name, e)
+        return asked

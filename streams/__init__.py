@@ -1,0 +1,1 @@
+"""The stream process: follows the private WebSockets of many accounts."""
