@@ -14,6 +14,7 @@ from simulator.orders import text
 from simulator.parameters import category_of, flag_of, instrument_of
 from simulator.wire import Json, Refusal, Reply
 
+MARGIN_MODES = ("ISOLATED_MARGIN", "REGULAR_MARGIN", "PORTFOLIO_MARGIN")
 _GRAIN = Decimal("1E-8")
 
 
@@ -31,11 +32,11 @@ def query_api(call: Call) -> Reply:
             "permissions": {name: list(rights) for name, rights in key.permissions.items()},
             "ips": list(key.ips),
             "type": 1,
-            "deadlineDay": -2 if is_bound else 90,
+            "deadlineDay": -2 if is_bound else key.days_left,
             "expiredAt": "1970-01-01T00:00:00Z" if is_bound else "2099-01-01T00:00:00Z",
             "createdAt": "2024-01-01T00:00:00Z",
             "unified": 0,
-            "uta": 1,
+            "uta": int(call.account.is_unified),
             "userID": key.uid,
             "inviterID": 0,
             "vipLevel": "No VIP",
@@ -51,12 +52,12 @@ def query_api(call: Call) -> Reply:
 
 
 def account_info(call: Call) -> Reply:
-    """Describe the account: a unified trading account 2.0 in cross margin."""
+    """Describe the account: a unified trading account 2.0, or a classic one."""
     return Reply(
         {
-            "marginMode": "REGULAR_MARGIN",
+            "marginMode": call.account.margin_mode,
             "updatedTime": str(call.exchange.clock.now_ms()),
-            "unifiedMarginStatus": 5,
+            "unifiedMarginStatus": 5 if call.account.is_unified else 1,
             "dcpStatus": "OFF",
             "timeWindow": 0,
             "smpGroup": 0,
@@ -87,6 +88,15 @@ def set_limit_px_action(call: Call) -> Reply:
     for name in touched:
         call.account.moves_price[name] = enabled
     return Reply({})
+
+
+def set_margin_mode(call: Call) -> Reply:
+    """Remember a margin mode and show it from now on; margin is computed as in cross margin all the same."""
+    mode = call.params.get("setMarginMode")
+    if mode not in MARGIN_MODES:
+        raise bad_parameter(f"setMarginMode must be one of {', '.join(MARGIN_MODES)}")
+    call.account.margin_mode = str(mode)
+    return Reply({"reasons": []})
 
 
 def account_instruments(call: Call) -> Reply:

@@ -127,10 +127,13 @@ class Account:
     Args:
         uid: Its number.
         balances: Coins to start with.
+        is_unified: False for an account that was never upgraded from the classic kind; it only says so.
     """
 
-    def __init__(self, uid: int, balances: Mapping[str, Decimal]) -> None:
+    def __init__(self, uid: int, balances: Mapping[str, Decimal], *, is_unified: bool = True) -> None:
         self.uid = uid
+        self.is_unified = is_unified
+        self.margin_mode = "REGULAR_MARGIN"
         self.wallets: dict[str, Wallet] = {coin: Wallet(amount) for coin, amount in balances.items()}
         self.positions: dict[tuple[Instrument, int], Position] = {}
         self.leverage: dict[Instrument, Decimal] = {}

@@ -68,7 +68,9 @@ def _default_accounts() -> dict[int, Balances]:
 class Config:
     """Everything that can be set before the start."""
 
+    environment: str = HERE
     accounts: Mapping[int, Balances] = field(default_factory=_default_accounts)
+    classic: frozenset[int] = frozenset()
     keys: tuple[Key, ...] = field(default_factory=lambda: tuple(default_keys()))
     prices: Mapping[str, Decimal] = field(default_factory=dict)
     match_delay_ms: float = 0.0
@@ -111,6 +113,8 @@ class _Reader:
 
     def config(self, table: dict[str, Any]) -> Config:
         known = {
+            "environment",
+            "classic",
             "match_delay_ms",
             "clock_offset_ms",
             "trust_forwarded",
@@ -134,6 +138,8 @@ class _Reader:
             raise self._bad("limits.window", 'must be "rolling" or "fixed"')
         ip_limit = self._number(limits, "ip_limit", 600)
         return Config(
+            environment=str(table.get("environment", HERE)),
+            classic=self._uids(table, "classic"),
             accounts={**_default_accounts(), **self._accounts(self._table(table, "accounts"))},
             keys=(*default_keys(), *(self._key(item) for item in table.get("keys", []))),
             prices={
@@ -169,10 +175,26 @@ class _Reader:
             }
         return accounts
 
+    def _uids(self, table: dict[str, Any], name: str) -> frozenset[int]:
+        uids = table.get(name, [])
+        if not isinstance(uids, list) or not all(type(uid) is int for uid in uids):
+            raise self._bad(name, "must be a list of UIDs such as [2001, 2002]")
+        return frozenset(uids)
+
     def _key(self, item: dict[str, Any]) -> Key:
         self._only(
             item,
-            {"api_key", "secret", "uid", "environment", "read_only", "expired", "ips", "permissions"},
+            {
+                "api_key",
+                "secret",
+                "uid",
+                "environment",
+                "read_only",
+                "expired",
+                "ips",
+                "days_left",
+                "permissions",
+            },
             "[[keys]]",
         )
         if not all(item.get(name) for name in ("api_key", "secret", "uid")):
@@ -186,6 +208,7 @@ class _Reader:
             read_only=item.get("read_only", False) is True,
             expired=item.get("expired", False) is True,
             ips=tuple(item.get("ips", ["*"])),
+            days_left=int(self._number(item, "days_left", 90)),
             permissions={name: tuple(rights) for name, rights in permissions.items()},
         )
 

@@ -51,8 +51,11 @@ class Exchange:
         self.instruments: Instruments = load_instruments()
         self.market = Market(self.instruments, config.prices)
         self.market.on_change = self.feed.market_moved
-        self.accounts = {uid: Account(uid, balances) for uid, balances in config.accounts.items()}
-        self.keys = KeyRing(config.keys)
+        self.accounts = {
+            uid: Account(uid, balances, is_unified=uid not in config.classic)
+            for uid, balances in config.accounts.items()
+        }
+        self.keys = KeyRing(config.keys, config.environment)
         self.uid_limits = UidLimits(config.window)
         for item in config.uid_limits:
             self.uid_limits.override(item.uid, item.path, item.line, item.limit)

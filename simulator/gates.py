@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from simulator.clock import Clock
-from simulator.keys import HERE, Key, KeyRing
+from simulator.keys import Key, KeyRing
 from simulator.wire import Refusal, Request
 
 Permission = Literal["any", "order", "position", "settings"]
@@ -47,7 +47,7 @@ def authenticate(keys: KeyRing, clock: Clock, request: Request) -> Key:
     if not (api_key and stamp and signature):
         raise MissingCredentials
     key = keys.find(api_key)
-    if key is None or key.environment != HERE:
+    if key is None:
         raise Refusal(10003, "API key is invalid.")
     if key.expired:
         raise Refusal(33004, "Your api key has expired.")

@@ -24,8 +24,9 @@ class Key:
     """An API key.
 
     Args:
-        environment: Where the key is valid; anything but `simulator` gets 10003 here.
+        environment: Where the key is valid; elsewhere it gets 10003.
         ips: Addresses it is bound to; `*` stands for any.
+        days_left: Days until it runs out; means something only while it is bound to no address.
         expired: Whether its life is over (33004).
     """
 
@@ -36,6 +37,7 @@ class Key:
     read_only: bool = False
     expired: bool = False
     ips: tuple[str, ...] = ("*",)
+    days_left: int = 90
     permissions: dict[str, tuple[str, ...]] = field(default_factory=lambda: FULL_PERMISSIONS)
 
     def may_use_from(self, client_ip: str) -> bool:
@@ -61,9 +63,15 @@ class Signer:
 
 
 class KeyRing:
-    """All keys of the exchange, by their public half."""
+    """All keys of the exchange, by their public half.
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    Args:
+        keys: those it has heard of.
+        environment: which environment this exchange is; keys of others are invalid here.
+    """
+
+    def __init__(self, keys: Iterable[Key], environment: str = HERE) -> None:
+        self._environment = environment
         self._keys = {key.api_key: key for key in keys}
         self._signers = {key.api_key: Signer(key.secret) for key in self._keys.values()}
 
@@ -72,8 +80,9 @@ class KeyRing:
         return self._signers[key.api_key].sign(message)
 
     def find(self, api_key: str) -> Key | None:
-        """Return the key with this public half, if there is one."""
-        return self._keys.get(api_key)
+        """Return the key with this public half, if it is valid in this environment."""
+        key = self._keys.get(api_key)
+        return key if key is not None and key.environment == self._environment else None
 
     def uid_of(self, api_key: str) -> int | None:
         """Return whose key this is, without proof that the caller holds it."""

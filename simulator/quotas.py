@@ -29,6 +29,7 @@ QUOTAS: dict[str, dict[Line, int]] = {
     "/v5/account/fee-rate": {"all": 5},
     "/v5/account/user-setting-config": {"all": 50},
     "/v5/account/set-limit-px-action": {"all": 10},
+    "/v5/account/set-margin-mode": {"all": 5},
     "/v5/account/instruments-info": {"all": 10},
     "/v5/user/query-api": {"all": 10},
     "/v5/asset/coin/query-info": {"all": 5},

@@ -50,6 +50,7 @@ SIGNED: dict[str, Signed] = {
     "/v5/account/fee-rate": Signed("GET", account_calls.fee_rate),
     "/v5/account/user-setting-config": Signed("GET", account_calls.user_setting_config),
     "/v5/account/set-limit-px-action": Signed("POST", account_calls.set_limit_px_action, "settings"),
+    "/v5/account/set-margin-mode": Signed("POST", account_calls.set_margin_mode, "settings"),
     "/v5/account/instruments-info": Signed("GET", account_calls.account_instruments),
     "/v5/user/query-api": Signed("GET", account_calls.query_api),
     "/v5/asset/coin/query-info": Signed("GET", account_calls.coin_info),

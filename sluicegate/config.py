@@ -58,6 +58,9 @@ BrokerUrl = Annotated[SecretStr, AfterValidator(lambda value: _check_url(value, 
 WebUrl = Annotated[SecretStr, AfterValidator(lambda value: _check_url(value, ("https", "http")))]
 
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
 class Environment(StrEnum):
     """Which Bybit a key belongs to. There is no default: nobody trades mainnet by omission."""
 
@@ -65,6 +68,14 @@ class Environment(StrEnum):
     TESTNET = "testnet"
     DEMO = "demo"
     SIMULATOR = "simulator"
+
+
+def _check_host(environment: Environment, address: str) -> None:
+    """Let nobody send signed requests to a strange place in the clear."""
+    parts = urlsplit(address)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    if not (is_safe and parts.hostname) or parts.path.strip("/") or parts.query or parts.username:
+        raise ValueError(f"{environment}: must be an address such as https://api.bybit.eu, without a path")
 
 
 class _Section(BaseModel):
@@ -151,6 +162,8 @@ class ExchangeSettings(_Section):
         batches: new orders may also take the batch endpoint, which has a quota of its own; False: one order a
             request, through the single endpoint alone.
         ca_bundle: file of CA certificates (PEM) that replace certifi's.
+        hosts: addresses that replace Bybit's usual ones by environment, for regional sites, e.g.
+            `{mainnet = "https://api.bybit.eu"}`; plain `http` is taken on this host only.
     """
 
     recv_window_ms: Annotated[int, Field(ge=1000, le=60_000)] = 5000
@@ -161,6 +174,16 @@ class ExchangeSettings(_Section):
     arrival_margin_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
     batches: bool = True
     ca_bundle: Path | None = None
+    hosts: Mapping[Environment, str] = {}
+
+    @field_validator("hosts")
+    @classmethod
+    def _check_hosts(cls, value: Mapping[Environment, str]) -> Mapping[Environment, str]:
+        for environment, address in value.items():
+            if environment is Environment.SIMULATOR:
+                raise ValueError("the simulator's address is simulator_url")
+            _check_host(environment, address)
+        return value
 
     @field_validator("ca_bundle")
     @classmethod
@@ -169,7 +192,10 @@ class ExchangeSettings(_Section):
             if value is not None:
                 ssl.create_default_context(cafile=value)
         except OSError as e:  # SSLError is one
-            raise ValueError(f"{value} holds no CA certificates in PEM: {e.strerror or e}") from None
+            raise ValueError(
+                f"{value} holds no CA certificates in PEM: {e.strerror or e}; name another file, or leave the "
+                f"setting out and certifi's are used"
+            ) from None
         return value
 
     @model_validator(mode="after")
@@ -367,6 +393,16 @@ class Settings(BaseSettings):
                 f"http://127.0.0.1:8800, or start the whole stack with `sluicegate up`."
             )
         return str(url)
+
+    def exchange_address(self, environment: Environment) -> str | None:
+        """Return where the requests of an environment go; None: Bybit's usual host, which pybit knows.
+
+        Raises:
+            ConfigurationError: it is the simulator, and nothing says where that listens.
+        """
+        if environment is Environment.SIMULATOR:
+            return self.simulator_address
+        return self.exchange.hosts.get(environment)
 
     @property
     def stack_file(self) -> Path:

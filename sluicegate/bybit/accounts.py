@@ -125,11 +125,11 @@ class BybitAccounts:
     def _sessions(
         self, environment: Environment, clock: OffsetClock, key: str | None, secret: str | None
     ) -> SessionPool:
-        url = self.settings.simulator_address if environment is Environment.SIMULATOR else None
+        address = self.settings.exchange_address(environment)
 
         def build() -> SignedSession:
             return build_session(
-                environment, self.settings.exchange, clock, api_key=key, api_secret=secret, simulator_url=url
+                environment, self.settings.exchange, clock, api_key=key, api_secret=secret, address=address
             )
 
         return SessionPool(build)

@@ -148,9 +148,9 @@ class AnswerReader:
         )
 
     def _network(self, error: requests.exceptions.RequestException) -> NeverSent | InDoubt:
-        causes = list(_causes(error))
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        if certificate_fault(error) is not None:
             return self._never_sent("tls_verify_failed", error)
+        causes = list(_causes(error))
         if isinstance(error, requests.exceptions.ConnectTimeout) or any(
             isinstance(cause, NewConnectionError) for cause in causes
         ):
@@ -162,6 +162,12 @@ class AnswerReader:
     def _never_sent(self, code: str, error: Exception) -> NeverSent:
         row = self._codes.lookup(code)
         return NeverSent(code, self.redact(error), row.action, row.cause, row.fix)
+
+
+def certificate_fault(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """Return why the server's certificate was refused, if that is why a request failed."""
+    faults = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError))
+    return next(faults, None)
 
 
 def must_be_obeyed(error: Refused | NeverSent | InDoubt) -> bool:

@@ -79,7 +79,7 @@ def build_session(
     *,
     api_key: str | None = None,
     api_secret: str | None = None,
-    simulator_url: str | None = None,
+    address: str | None = None,
 ) -> SignedSession:
     """Build one session; for one thread of one process.
 
@@ -89,7 +89,7 @@ def build_session(
         clock: signs with it.
         api_key: None for public data only.
         api_secret: as `api_key`.
-        simulator_url: where the simulator listens; required for that environment.
+        address: where the requests go instead of to pybit's host; required for the simulator.
     """
     session = SignedSession(
         clock,
@@ -104,8 +104,9 @@ def build_session(
         max_retries=1,
         return_response_headers=True,
     )
+    if address is not None or environment is Environment.SIMULATOR:
+        session.endpoint = (address or "").rstrip("/")
     if environment is Environment.SIMULATOR:
-        session.endpoint = (simulator_url or "").rstrip("/")
         session.client.trust_env = False  # a proxy in the environment is for the way to Bybit
     bundle: Path | str = settings.ca_bundle or certifi.where()
     session.client.verify = str(bundle)

@@ -78,12 +78,13 @@ def test_place_connection_reset_is_in_doubt(server: VenueServer, send: Send, par
     assert len(server.requests) == 1
 
 
-def test_place_connection_reset_before_the_request_is_not_acknowledged() -> None:
-    """A peer that resets each connection at once may have read the request: never taken for "not sent"."""
+def test_place_connection_reset_within_the_request_is_not_acknowledged() -> None:
+    """A peer that resets each connection may have read the request: never taken for "not sent"."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def slam() -> None:
             connection, _address = listener.accept()
+            connection.recv(1)  # a reset before the connection stands would be proof that nothing was sent
             reset(connection)
 
         slammer = threading.Thread(target=slam, daemon=True)

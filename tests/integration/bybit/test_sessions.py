@@ -14,7 +14,8 @@ from venue_server import FAST, Desk, VenueServer
 
 from sluicegate.bybit.clock import OffsetClock, SystemClock
 from sluicegate.bybit.session import build_session
-from sluicegate.config import Environment
+from sluicegate.config import Environment, load_settings
+from sluicegate.domain.errors import ConfigurationError
 from sluicegate.domain.outcomes import Acknowledged
 
 
@@ -84,9 +85,43 @@ def test_session_after_fork_is_another(server: VenueServer) -> None:
 )
 def test_session_goes_to_the_host_of_its_environment(environment: Environment, host: str) -> None:
     """Each environment has its host, and no other takes the simulator's address."""
-    clock = OffsetClock(SystemClock())
-    session = build_session(environment, FAST, clock, simulator_url="http://127.0.0.1:8800/")
-    assert host == session.endpoint
+    settings = load_settings(simulator_url="http://127.0.0.1:8800/")
+    address = settings.exchange_address(environment)
+    assert host == build_session(environment, FAST, OffsetClock(SystemClock()), address=address).endpoint
+
+
+def test_session_of_the_simulator_without_an_address_goes_nowhere() -> None:
+    """The simulator's orders never reach a real exchange, whatever is forgotten."""
+    assert "" == build_session(Environment.SIMULATOR, FAST, OffsetClock(SystemClock())).endpoint
+
+
+def test_session_of_a_named_host_goes_there() -> None:
+    """Regional sites have addresses of their own; they hold for their environment alone."""
+    settings = load_settings(exchange={"hosts": {"mainnet": "https://api.bybit.eu/"}})
+    endpoints = [
+        build_session(
+            environment, FAST, OffsetClock(SystemClock()), address=settings.exchange_address(environment)
+        ).endpoint
+        for environment in (Environment.MAINNET, Environment.TESTNET)
+    ]
+    assert ["https://api.bybit.eu", "https://api-testnet.bybit.com"] == endpoints
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ("mainnet", "http://api.bybit.eu"),
+        ("mainnet", "api.bybit.eu"),
+        ("mainnet", "https://user@api.bybit.eu"),
+        ("mainnet", "https://api.bybit.eu/v5"),
+        ("simulator", "https://api.bybit.eu"),
+        ("moon", "https://api.bybit.eu"),
+    ],
+)
+def test_named_host_that_is_no_safe_address_is_refused(environment: str, address: str) -> None:
+    """Signed requests go nowhere in the clear, and to no path that nobody meant."""
+    with pytest.raises(ConfigurationError, match=r"exchange\.hosts"):
+        load_settings(exchange={"hosts": {environment: address}})
 
 
 def test_session_leaves_retries_to_us() -> None:

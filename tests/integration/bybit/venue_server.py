@@ -222,9 +222,7 @@ def open_desk(
     metrics = Metrics()
 
     def build() -> SignedSession:
-        return build_session(
-            Environment.SIMULATOR, settings, clock, api_key=key, api_secret=secret, simulator_url=url
-        )
+        return build_session(Environment.SIMULATOR, settings, clock, api_key=key, api_secret=secret, address=url)
 
     sessions = SessionPool(build)
     reader = AnswerReader(CODES, (key or "", secret or ""))

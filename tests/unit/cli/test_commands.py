@@ -18,7 +18,7 @@ GROUPS = {
     "incidents": ("list", "ack"),
     "db": ("upgrade", "current"),
 }
-SINGLE = ("demo", "up", "submit", "buckets", "explain", "worker", "scheduler", "stream", "flower")
+SINGLE = ("demo", "up", "submit", "doctor", "buckets", "explain", "worker", "scheduler", "stream", "flower")
 COMMANDS = [(name,) for name in SINGLE] + [(group, name) for group, names in GROUPS.items() for name in names]
 
 
