@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +16,9 @@ from tests.chaos.evidence import Evidence
 TRANSITIONS = frozenset(event.value for event in Event)
 UNSETTLED = frozenset({"unsettled", "open_change", "state_differs", "fills_differ"})
 """Breaches that time may still mend; all others are final."""
+LOST = frozenset({"lost_receipt", "lost_change", "missing", "orphan"})
+DOUBLED = frozenset({"doubled", "called_absent", "unknown_on_exchange"})
+"""`called_absent`: on the exchange, and free to be replayed by a person: as bad as two."""
 
 STATE_OF_STATUS = {
     "Created": State.LIVE,
@@ -54,7 +57,7 @@ def check(evidence: Evidence) -> list[Breach]:
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in evidence.exchange:
         rows[str(row["orderLinkId"])].append(row)
-    breaches = [*_check_exchange(evidence, rows), *_check_promises(evidence)]
+    breaches = [*_check_exchange(evidence, rows), *_check_promises(evidence), *_check_orphans(evidence)]
     for order in evidence.orders.values():
         found = rows.get(order.link_id, [])
         breaches += _check_order(evidence, order, found[0] if found else None)
@@ -92,6 +95,19 @@ def _check_promises(evidence: Evidence) -> Iterator[Breach]:
         order = evidence.orders.get(order_id)
         if order is not None and order.state is not State.CANCELLED:
             yield Breach("not_cancelled", order_id, f"said to be cancelled unsent, and is {order.state}")
+
+
+def _check_orphans(evidence: Evidence) -> Iterator[Breach]:
+    """An order that was lost may leave something behind."""
+    left: dict[str, Mapping[OrderId, Any]] = {
+        "events": evidence.events,
+        "changes": evidence.changes,
+        "executions": evidence.executions,
+        "a dead letter": evidence.dead_letters,
+    }
+    for what, by_order in left.items():
+        for order_id in by_order.keys() - evidence.orders.keys():
+            yield Breach("orphan", order_id, f"the ledger has {what} of it, and no such order")
 
 
 # --- one order ------------------------------------------------------------------------------------------------
@@ -136,7 +152,7 @@ def _check_trail(order: Order, trail: list[OrderEvent]) -> Iterator[Breach]:
 
 def _check_place(order: Order, trail: list[OrderEvent], row: Row | None) -> Iterator[Breach]:
     """Every order is on the exchange, or in a state that says why not; never both."""
-    if order.state in {State.SUBMITTING, State.IN_DOUBT, State.ACCEPTED}:
+    if order.state in {State.SUBMITTING, State.IN_DOUBT, State.ACCEPTED, State.PARKED}:  # nothing is halted now
         yield Breach("unsettled", order.order_id, f"is still {order.state} ({order.last_code})")
     last = [event.event for event in trail if event.event in TRANSITIONS][-1:]
     is_unsent = order.state in NEVER_THERE or last == [Event.CANCELLED_UNSENT.value]
@@ -172,14 +188,24 @@ def _check_reason(evidence: Evidence, order: Order, trail: list[OrderEvent]) -> 
 def _check_content(evidence: Evidence, order: Order, row: Row) -> Iterator[Breach]:
     """The order there is the order here, amends that may have arrived included."""
     request = order.request
-    there = (row["category"], row["symbol"], row["side"], row["orderType"])
-    ours = (request.category.value, request.symbol, request.side.value, request.order_type.value)
-    if there != ours:
-        yield Breach("differs", order.order_id, f"asked {ours}, there {there}")
-    if Decimal(row["qty"]) != request.qty:
-        yield Breach("differs", order.order_id, f"qty {request.qty}, there {row['qty']}")
-    if request.price is not None and Decimal(row["price"]) != request.price:
-        yield Breach("differs", order.order_id, f"price {request.price}, there {row['price']}")
+    ours = {
+        "uid": evidence.uids.get(order.account),
+        "category": request.category.value,
+        "symbol": request.symbol,
+        "side": request.side.value,
+        "orderType": request.order_type.value,
+        "timeInForce": request.time_in_force and request.time_in_force.value,
+        "triggerDirection": request.trigger_direction,
+        "qty": request.qty,
+        "price": request.price,
+        "triggerPrice": request.trigger_price,
+    }
+    for name, asked in ours.items():
+        if asked is None:
+            continue
+        there = Decimal(row[name]) if isinstance(asked, Decimal) else row[name]
+        if there != asked:
+            yield Breach("differs", order.order_id, f"{name} {asked}, there {there}")
 
 
 def _check_fills(evidence: Evidence, order: Order, row: Row | None) -> Iterator[Breach]:
@@ -189,7 +215,7 @@ def _check_fills(evidence: Evidence, order: Order, row: Row | None) -> Iterator[
         fill["execId"]: (Decimal(fill["execQty"]), Decimal(fill["execPrice"]), Decimal(fill["execFee"]))
         for fill in fills
     }
-    if Counter(ours) != Counter(there) or ours != there:
+    if ours != there or len(fills) != len(there):
         yield Breach("fills_differ", order.order_id, f"here {sorted(ours)}, there {sorted(there)}")
     done = sum((qty for qty, _price, _fee in there.values()), Decimal(0))
     if order.cum_exec_qty != done:

@@ -6,18 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluicegate.ledger import schema
 from tests.integration.postgres_server import PostgresServer
 
 
 @pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """Run PostgreSQL and give the URL of a migrated, empty database."""
+def postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL that may be crashed."""
     server = PostgresServer()
     try:
         server.start()
-        server.execute("CREATE DATABASE chaos")
-        schema.upgrade(server.url("chaos"))
-        yield server.url("chaos")
+        yield server
     finally:
         server.stop()

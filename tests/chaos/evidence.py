@@ -36,6 +36,7 @@ class Evidence:
 
     Attributes:
         exchange: the list of `/simulator/orders`.
+        uids: whose orders those of an account must be.
     """
 
     orders: Mapping[OrderId, Order]
@@ -45,9 +46,12 @@ class Evidence:
     executions: Mapping[OrderId, Sequence[Execution]] = field(default_factory=dict)
     dead_letters: Mapping[OrderId, DeadLetter] = field(default_factory=dict)
     promises: Promises = Promises()
+    uids: Mapping[str, int] = field(default_factory=dict)
 
 
-def gather(engine: Engine, exchange: Sequence[Mapping[str, Any]], promises: Promises) -> Evidence:
+def gather(
+    engine: Engine, exchange: Sequence[Mapping[str, Any]], promises: Promises, uids: Mapping[str, int]
+) -> Evidence:
     """Read the ledger; a few statements, however many orders there are."""
     with engine.connect() as connection:
         events = [to_event(row) for row in _rows(connection, ORDER_EVENTS, ORDER_EVENTS.c.event_id)]
@@ -63,6 +67,7 @@ def gather(engine: Engine, exchange: Sequence[Mapping[str, Any]], promises: Prom
         executions=_grouped(executions),
         dead_letters={letter.order_id: letter for letter in letters},
         promises=promises,
+        uids=uids,
     )
 
 

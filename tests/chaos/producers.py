@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sluicegate import Sluicegate
-from sluicegate.domain.errors import LedgerUnavailable, OrderNotFound, TooLate
+from sluicegate.domain.errors import LedgerConflict, LedgerUnavailable, OrderNotFound, TooLate
 from sluicegate.domain.orders import OrderId, OrderRequest, Receipt, parse_order
 from sluicegate.domain.records import Change
 from tests.chaos.evidence import Promises
+
+ACCOUNTS = {"a1": 1001, "a2": 1002, "a3": 1003}
+"""UIDs of the accounts that trade."""
 
 MARKETS = {
     ("linear", "BTCUSDT"): ("0.01", 60000, "0.1"),
@@ -48,28 +53,38 @@ class Producer:
     def run(self) -> None:
         """Go on until stopped."""
         while not self.stopped.wait(self.rng.uniform(0.2, 1.8) * self.pace_s):
-            [act] = self.rng.choices([self._submit, self._cancel, self._amend], [65, 20, 15])
+            [act] = self.rng.choices(
+                [self._submit_one, self._submit_some, self._cancel, self._amend], [60, 5, 20, 15]
+            )
             act()
 
-    def _submit(self) -> None:
+    def _submit_one(self) -> None:
         request = self._draw_order()
+        self._submit(lambda: [self.gate.submit(request)])
+
+    def _submit_some(self) -> None:
+        requests = [self._draw_order() for _ in range(self.rng.randint(2, 6))]
+        self._submit(lambda: self.gate.submit_many(requests))
+
+    def _submit(self, hand_over: Callable[[], Sequence[Receipt | LedgerConflict]]) -> None:
+        """Hand over until it is known to be accepted; always under the same `client_order_id`s."""
         while True:
             try:
-                self.receipts.append(self.gate.submit(request))
+                self._keep(hand_over())
+                if self.rng.random() < 0.05:
+                    self._keep(hand_over())  # a producer that crashed and does not know that it was done
             except LedgerUnavailable:
                 self.outages += 1
-                if not self.stopped.wait(0.3):  # the same order again, under the same client_order_id
+                if not self.stopped.wait(0.3):
                     continue
-            else:
-                if self.rng.random() < 0.05:
-                    self._submit_again(request)
             return
 
-    def _submit_again(self, request: OrderRequest) -> None:
-        try:
-            self.receipts.append(self.gate.submit(request))
-        except LedgerUnavailable:
-            self.outages += 1
+    def _keep(self, results: Sequence[Receipt | LedgerConflict]) -> None:
+        for result in results:
+            if isinstance(result, LedgerConflict):
+                self.lost.append(f"{result}")  # nobody else uses these ids
+            else:
+                self.receipts.append(result)
 
     def _cancel(self) -> None:
         def cancel(order_id: OrderId) -> Change | None:
@@ -115,7 +130,7 @@ class Producer:
         qty, price, _tick = MARKETS[(category, symbol)]
         side = rng.choice(("Buy", "Sell"))
         content = {
-            "account": rng.choice(("a1", "a2", "a3")),
+            "account": rng.choice(list(ACCOUNTS)),
             "category": category,
             "symbol": symbol,
             "side": side,
@@ -135,7 +150,19 @@ class Producer:
             content["deadline_s"] = rng.randint(1, 20)  # type: ignore[assignment]
         elif what < 0.30:
             content["priority"] = rng.randint(1, 9)  # type: ignore[assignment]
+        elif what < 0.36:
+            content["time_in_force"] = rng.choice(("IOC", "FOK", "PostOnly"))
+        elif what < 0.42 and category == "linear":
+            content |= self._draw_trigger(price, side)
+        elif what < 0.45:
+            content["due_at"] = (datetime.now(UTC) + timedelta(seconds=rng.uniform(1, 15))).isoformat()
         return parse_order(content)
+
+    def _draw_trigger(self, middle: int, side: str) -> dict[str, Any]:
+        """Make it a conditional order that a usual move of the market sets off."""
+        is_rise = side == "Buy"
+        trigger = round(middle * (1 + (1 if is_rise else -1) * self.rng.uniform(0.013, 0.02)))
+        return {"trigger_price": str(trigger), "trigger_direction": 1 if is_rise else 2, "price": str(trigger)}
 
     def _price(self, middle: int, side: str, width: float) -> int:
         """Draw a price that mostly rests and sometimes crosses; whole numbers are on every tick."""
@@ -153,19 +180,21 @@ class Producers:
         rate: requests a second, all together.
     """
 
-    def __init__(self, gate: Sluicegate, *, seed: int, count: int, rate: float) -> None:
+    def __init__(self, gate: Callable[[], Sluicegate], *, seed: int, count: int, rate: float) -> None:
+        self._gate, self._seed, self._count, self._rate = gate, seed, count, rate
         self._stopped = threading.Event()
-        self.members = [
-            Producer(number, gate, random.Random(f"{seed}-{number}"), self._stopped, count / rate)
-            for number in range(count)
-        ]
-        self._threads = [
-            threading.Thread(target=member.run, name=f"producer-{member.number}") for member in self.members
-        ]
+        self.members: list[Producer] = []
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Let them begin."""
-        for thread in self._threads:
+        gate = self._gate()
+        for number in range(self._count):
+            rng = random.Random(f"{self._seed}-{number}")
+            member = Producer(number, gate, rng, self._stopped, self._count / self._rate)
+            thread = threading.Thread(target=member.run, name=f"producer-{number}")
+            self.members.append(member)
+            self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:
@@ -184,8 +213,13 @@ class Producers:
         )
 
     @property
+    def accepted(self) -> int:
+        """Return how many new orders the producers hold receipts of; at least so many are accepted."""
+        return sum(receipt.is_new for member in self.members for receipt in list(member.receipts))
+
+    @property
     def lost(self) -> list[str]:
-        """Return the orders that the ledger once denied knowing."""
+        """Return the orders that the ledger once denied knowing, and the ids that it says others used."""
         return [order_id for member in self.members for order_id in member.lost]
 
     @property

@@ -7,16 +7,21 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from tests.chaos.breaker import Breaker, ProxiedRig
-from tests.chaos.checker import UNSETTLED, Breach, check
+from pybit.unified_trading import HTTP
+
+from sluicegate.ledger import schema
+from tests.chaos.breaker import Breaker
+from tests.chaos.checker import DOUBLED, LOST, UNSETTLED, Breach, check
 from tests.chaos.evidence import Evidence, gather
-from tests.chaos.producers import Producers
-from tests.chaos.proxy import Proxy
+from tests.chaos.leaks import find_leaks
+from tests.chaos.producers import ACCOUNTS, Producers
+from tests.chaos.proxied_rig import ProxiedRig
 from tests.chaos.schedule import draw_schedule
+from tests.integration.postgres_server import PostgresServer
 
 SETTLE_S = 180.0
 QUICK = {
@@ -38,26 +43,54 @@ class Report:
     """What a run came to.
 
     Attributes:
+        ret_codes: how often the exchange answered each code to a request for a new order.
+        exchange_faults: how often each fault of the simulator struck.
         strange: lines of logs that no process should write, and processes that ended by themselves.
+        leaks: where a secret showed.
     """
 
     seed: int
+    ledger: str
     orders: int = 0
     changes: int = 0
+    executions: int = 0
     states: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    exchange_faults: Counter[str] = field(default_factory=Counter)
+    ret_codes: Counter[str] = field(default_factory=Counter)
     outages: int = 0
+    chaos_s: float = 0.0
     settled_s: float = 0.0
     breaches: list[Breach] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether nothing was found."""
+        return not (self.breaches or self.strange or self.leaks)
+
+    def count(self, rules: Collection[str]) -> int:
+        """Return how many breaches are of these rules."""
+        return sum(breach.rule in rules for breach in self.breaches)
+
+    @property
+    def verdict(self) -> dict[str, int]:
+        """Return how many orders were lost, doubled, unexplained, and what else was found."""
+        lost, doubled = self.count(LOST), self.count(DOUBLED)
+        others = len(self.breaches) - lost - doubled
+        found = {"strange": len(self.strange), "leaks": len(self.leaks)}
+        return {"lost": lost, "doubled": doubled, "unexplained": others, **found}
 
     def __str__(self) -> str:
+        verdict = ", ".join(f"{count} {what}" for what, count in self.verdict.items())
         summary = (
-            f"chaos seed {self.seed}: {self.orders} orders {dict(self.states)}, {self.faults.total()} faults, "
-            f"{self.changes} changes, ledger away {self.outages} times, settled after {self.settled_s:.0f} s: "
-            f"{len(self.breaches)} breaches, {len(self.strange)} strange lines"
+            f"chaos seed {self.seed} on {self.ledger}: {self.orders} orders {dict(self.states)}, "
+            f"{self.changes} changes, {self.executions} executions, {self.faults.total()} faults and "
+            f"{self.exchange_faults.total()} of the exchange in {self.chaos_s:.0f} s, ledger away "
+            f"{self.outages} times, settled after {self.settled_s:.0f} s: {verdict}"
         )
-        lines = [summary, *map(str, self.breaches[:20]), *self.strange[:20]]
+        lines = [summary, *map(str, self.breaches[:20]), *self.strange[:20], *self.leaks[:20]]
         return "\n".join(lines)
 
 
@@ -93,83 +126,118 @@ class ChaosRun:
     Args:
         home: where the stack writes.
         seed: of schedule, producers and market.
-        ledger_url: PostgreSQL, migrated; None for SQLite.
+        postgres: the server of its ledger; None for SQLite.
         rate: requests of producers a second.
         every_s: mean time between two faults.
+        producers: how many hand orders over; each waits while broker or ledger is away.
     """
 
     def __init__(
-        self, home: Path, *, seed: int, ledger_url: str | None = None, rate: float = 14.0, every_s: float = 2.5
+        self,
+        home: Path,
+        *,
+        seed: int,
+        postgres: PostgresServer | None = None,
+        rate: float = 14.0,
+        every_s: float = 2.5,
+        producers: int = 4,
     ) -> None:
-        self.report = Report(seed)
-        self._ledger_proxy = None if ledger_url is None else Proxy(urlsplit(ledger_url).port or 5432)
-        self._ledger_url = ledger_url
+        self.report = Report(seed, "sqlite" if postgres is None else "postgresql")
+        self._postgres = postgres
         self._home = home
         self._rate = rate
         self._every_s = every_s
+        self._producers = producers
 
-    def run(self, duration_s: float) -> Report:
+    def run(self, duration_s: float, *, orders: int = 0, longest_s: float = 900.0) -> Report:
         """Do everything.
 
         Args:
             duration_s: of the chaos; start and settling come on top.
+            orders: it goes on until so many are accepted.
+            longest_s: and no longer than this, whatever was accepted.
         """
-        rig = ProxiedRig(self._home, ledger_url=self._proxied_url(), settings=QUICK)
+        database = f"chaos_{self.report.seed}"
+        if self._postgres is not None:
+            self._postgres.execute(f"CREATE DATABASE {database}")
+            schema.upgrade(self._postgres.url(database))
+        rig = ProxiedRig(self._home, postgres=self._postgres, database=database, settings=QUICK)
+        producers = Producers(lambda: rig.gate, seed=self.report.seed, count=self._producers, rate=self._rate)
+
+        def is_over(now_s: float) -> bool:
+            self.report.chaos_s = now_s
+            return now_s >= longest_s or (now_s >= duration_s and producers.accepted >= orders)
+
         try:
             rig.start(workers=2, schedulers=2, cancels=1)
-            self._break_and_check(rig, duration_s)
+            _refuse_far_prices(rig)
+            self._break_and_check(rig, producers, is_over)
+            self.report.leaks = find_leaks(rig)
             self._read_logs(rig)
         finally:
             rig.stop()
-            if self._ledger_proxy is not None:
-                self._ledger_proxy.stop()
         return self.report
 
-    def _proxied_url(self) -> str | None:
-        if self._ledger_url is None or self._ledger_proxy is None:
-            return None
-        self._ledger_proxy.start()
-        return self._ledger_url.replace(f":{urlsplit(self._ledger_url).port}/", f":{self._ledger_proxy.port}/")
-
-    def _break_and_check(self, rig: ProxiedRig, duration_s: float) -> None:
+    def _break_and_check(self, rig: ProxiedRig, producers: Producers, is_over: Callable[[float], bool]) -> None:
         seed, report = self.report.seed, self.report
-        schedule = draw_schedule(
-            seed, duration_s=duration_s, every_s=self._every_s, has_server=self._ledger_proxy is not None
-        )
-        producers, market = Producers(rig.gate, seed=seed, count=4, rate=self._rate), Market(rig, seed)
-        breaker = Breaker(rig, self._ledger_proxy)
+        schedule = draw_schedule(seed, every_s=self._every_s, has_server=self._postgres is not None)
+        market, breaker = Market(rig, seed), Breaker(rig, ACCOUNTS)
         producers.start()
         market.start()
         try:
-            breaker.run(schedule, duration_s=duration_s)
+            breaker.run(schedule, is_over)
         finally:
             breaker.heal()
             market.stop()
             producers.stop()
-        report.faults, report.outages = breaker.done, producers.outages
-        evidence = self._settle(rig, producers)
-        breaker.note_ended()
+        report.faults, report.exchange_faults = breaker.done, breaker.exchange.hits
+        report.outages = producers.outages
+        evidence = self._settle(rig, producers, breaker)
         report.orders = len(evidence.orders)
         report.changes = sum(map(len, evidence.changes.values()))
+        report.executions = sum(map(len, evidence.executions.values()))
         report.states = Counter(order.state.value for order in evidence.orders.values())
+        report.ret_codes = _answers(rig)
         report.breaches = check(evidence)
         report.breaches += [
-            Breach("lost_receipt", order_id, "was unknown for a while") for order_id in producers.lost
+            Breach("lost_receipt", what, "unknown or taken for a while") for what in producers.lost
         ]
-        report.strange += breaker.ended
+        report.strange += breaker.processes.ended
 
-    def _settle(self, rig: ProxiedRig, producers: Producers) -> Evidence:
+    def _settle(self, rig: ProxiedRig, producers: Producers, breaker: Breaker) -> Evidence:
         """Wait until nothing is on its way any more, or for too long."""
         started = time.monotonic()
         while True:
-            evidence = gather(rig.container.engine, rig.truth("orders")["list"], producers.promises())
-            self.report.settled_s = time.monotonic() - started
+            looked_s = time.monotonic()
+            breaker.processes.note_ended()
+            breaker.exchange.resume()  # an answer that halts may have been on its way
+            truth = rig.truth("orders")["list"]
+            evidence = gather(rig.container.engine, truth, producers.promises(), ACCOUNTS)
+            self.report.settled_s = looked_s - started
             if self.report.settled_s > SETTLE_S or not any(b.rule in UNSETTLED for b in check(evidence)):
                 return evidence
-            time.sleep(2)
+            time.sleep(2 + 2 * (time.monotonic() - looked_s))  # the stack needs the processor more than we do
 
     def _read_logs(self, rig: ProxiedRig) -> None:
         for log in sorted(rig.home.glob("*.log")):
             for line in log.read_text(errors="replace").splitlines():
                 if _STRANGE.search(line):
                     self.report.strange.append(f"{log.stem}: {line[:1500]}")
+
+
+def _refuse_far_prices(rig: ProxiedRig) -> None:
+    """Let the exchange refuse limit prices outside its band; by default it moves them, and no two would agree."""
+    for uid in ACCOUNTS.values():
+        client = HTTP(api_key=f"sim-key-{uid}", api_secret=f"sim-secret-{uid}")
+        client.endpoint = rig.simulator_url
+        client.client.trust_env = False
+        client.set_limit_price_action(category="linear", modifyEnable=False)
+
+
+def _answers(rig: ProxiedRig) -> Counter[str]:
+    codes: Counter[str] = Counter()
+    for tallies in rig.truth("stats")["uids"].values():
+        for endpoint, tally in tallies.items():
+            if "/v5/order/create" in endpoint:
+                codes.update(tally["ret_codes"])
+    return codes

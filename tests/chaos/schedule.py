@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WRITES = "/v5/order/*"
-"""Create, amend, cancel, and the two queries that resolve: a fault there meets both."""
+EVERYTHING = "/v5/*"
+"""Orders, the queries that resolve, executions, instrument rules, the clock: a fault meets them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Kind:
     """One way to break the stack.
 
     Attributes:
-        name: a method of `tests.chaos.breaker.Breaker`.
+        name: a method of one of the victims of `tests.chaos.breaker.Breaker`.
         weight: how often it is drawn.
         shortest_s: a fault lasts at least so long.
         longest_s: and at most so long.
@@ -36,18 +36,28 @@ KINDS = (
     Kind("kill_scheduler", 3, 0.2, 3),
     Kind("stop_worker", 4, 0.5, 9),  # beyond the lease, too
     Kind("stop_scheduler", 2, 0.5, 8),
+    Kind("end_worker", 2, 1, 6),
     Kind("flush_broker", 3, 0, 0),
     Kind("restart_broker", 2, 0.2, 4),
+    Kind("replace_broker", 2, 0.2, 4),
+    Kind("broker_away", 2, 1, 12),
+    Kind("broker_silent", 2, 0.5, 8),
+    Kind("broker_reset", 3, 0, 0),
+    Kind("broker_delay", 2, 1, 4),
     Kind("slow_ledger", 2, 0.5, 3),
     Kind("ledger_reset", 3, 0, 0, needs_server=True),
     Kind("ledger_delay", 2, 1, 4, needs_server=True),
+    Kind("ledger_silent", 2, 0.5, 4, needs_server=True),
     Kind("ledger_away", 2, 0.5, 4, needs_server=True),
+    Kind("restart_ledger", 3, 0.2, 4, needs_server=True),
     Kind("exchange_reset", 4, 0, 0),
     Kind("exchange_delay", 3, 1, 5),
     Kind("exchange_hold_up", 3, 0.5, 6),
     Kind("exchange_hold_down", 3, 0.5, 6),
     Kind("exchange_away", 2, 0.5, 4),
+    Kind("exchange_forgets", 2, 0, 0),
     Kind("shift_clock", 3, 2, 8),
+    Kind("refuse_key", 2, 2, 6),
     Kind("fault_burst", 4, 1, 4),
 )
 
@@ -71,25 +81,22 @@ class Fault:
         return f"{self.at_s:6.1f} s {self.kind} for {self.lasts_s:.1f} s ({self.draw:.2f})"
 
 
-def draw_schedule(seed: int, *, duration_s: float, every_s: float, has_server: bool) -> list[Fault]:
-    """Draw a schedule.
+def draw_schedule(seed: int, *, every_s: float, has_server: bool) -> Iterator[Fault]:
+    """Draw a schedule without end: a longer run of the same seed begins like a shorter one.
 
     Args:
         seed: replays it.
-        duration_s: all faults begin before.
         every_s: mean time between two faults; they may overlap.
         has_server: the ledger is reached through the network.
     """
     rng = random.Random(seed)
     kinds = [kind for kind in KINDS if has_server or not kind.needs_server]
     weights = [kind.weight for kind in kinds]
-    faults: list[Fault] = []
     at_s = rng.uniform(0.5, 1.5) * every_s
-    while at_s < duration_s:
+    while True:
         [kind] = rng.choices(kinds, weights)
-        faults.append(Fault(at_s, kind.name, rng.uniform(kind.shortest_s, kind.longest_s), rng.random()))
+        yield Fault(at_s, kind.name, rng.uniform(kind.shortest_s, kind.longest_s), rng.random())
         at_s += rng.uniform(0.3, 1.7) * every_s
-    return faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ class ExchangeFault:
     args: dict[str, Any]
 
 
-def exchange_faults() -> Sequence[ExchangeFault]:
+def every_fault() -> Sequence[ExchangeFault]:
     """Return every HTTP fault of the simulator that keeps Bybit's word.
 
     10006 and 10002 come before only: they say that nothing was executed, and Sluicegate rests on that.

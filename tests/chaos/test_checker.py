@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +21,12 @@ from sluicegate.domain.orders import (
     OrderEvent,
     OrderId,
     OrderLinkId,
+    OrderRequest,
     Receipt,
     parse_order,
 )
 from sluicegate.domain.records import Change, ChangeState, DeadLetter
+from tests.chaos import checker
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence, Promises
 
@@ -80,6 +84,10 @@ def row(status: str, *, fills: tuple[tuple[str, str], ...] = (), **fields: Any) 
     return {
         "orderLinkId": _NEW.link_id,
         "orderId": "x-1",
+        "uid": 1001,
+        "timeInForce": "GTC",
+        "triggerDirection": 0,
+        "triggerPrice": "",
         "category": "linear",
         "symbol": "BTCUSDT",
         "side": "Buy",
@@ -102,12 +110,18 @@ def change(kind: ChangeKind, state: ChangeState, **fields: Any) -> Change:
     return Change("ch-1", ID, 1, kind, fields, state, 2, NOW, last_message="acknowledged")
 
 
+def _changed(**fields: Any) -> OrderRequest:
+    """Return the request with other fields."""
+    return parse_order(_REQUEST.to_json() | fields)
+
+
 RECEIPT = Receipt(ID, _NEW.link_id, "a1", "c-1", State.ACCEPTED)
 LIVE_ONE = Evidence(
     orders={ID: order(State.LIVE, version=3)},
     exchange=[row("New")],
     events={ID: [ACCEPTED, CLAIMED, LIVE]},
     promises=Promises([RECEIPT]),
+    uids={"a1": 1001},
 )
 FILLED_ONE = Evidence(
     orders={ID: order(State.FILLED, version=4, cum_exec_qty=Decimal("0.02"))},
@@ -180,6 +194,82 @@ BROKEN: dict[str, tuple[str, Callable[[], Evidence]]] = {
     "another exchange id": ("differs", lambda: replace(LIVE_ONE, exchange=[row("New", orderId="x-2")])),
     "another quantity": ("differs", lambda: replace(LIVE_ONE, exchange=[row("New", qty="0.03")])),
     "another side": ("differs", lambda: replace(LIVE_ONE, exchange=[row("New", side="Sell")])),
+    "another price": ("differs", lambda: replace(LIVE_ONE, exchange=[row("New", price="59000.1")])),
+    "another symbol": ("differs", lambda: replace(LIVE_ONE, exchange=[row("New", symbol="ETHUSDT")])),
+    "another category": ("differs", lambda: replace(LIVE_ONE, exchange=[row("New", category="spot")])),
+    "another account": ("differs", lambda: replace(LIVE_ONE, exchange=[row("New", uid=1002)])),
+    "another time in force": (
+        "differs",
+        lambda: replace(
+            LIVE_ONE,
+            orders={ID: order(State.LIVE, version=3, request=_changed(time_in_force="IOC"))},
+        ),
+    ),
+    "another trigger": (
+        "differs",
+        lambda: replace(
+            LIVE_ONE,
+            orders={
+                ID: order(State.LIVE, version=3, request=_changed(trigger_price="60500", trigger_direction=1))
+            },
+            exchange=[row("Untriggered", triggerPrice="60501", triggerDirection=1)],
+        ),
+    ),
+    "a trail of an order that is gone": (
+        "orphan",
+        lambda: replace(LIVE_ONE, orders={}, exchange=[], promises=Promises()),
+    ),
+    "a fill of an order that is gone": (
+        "orphan",
+        lambda: Evidence(orders={}, exchange=[], executions={ID: [fill("e1", "0.005")]}),
+    ),
+    "a dead letter of an order that is gone": (
+        "orphan",
+        lambda: Evidence(orders={}, exchange=[], dead_letters=DEAD_ONE.dead_letters),
+    ),
+    "an order parked though nothing is halted": (
+        "unsettled",
+        lambda: replace(
+            DEAD_ONE,
+            orders={ID: order(State.PARKED, version=2, attempts=0)},
+            events={ID: [ACCEPTED, event("parked", 2, "accepted", "parked")]},
+            dead_letters={},
+        ),
+    ),
+    "an order still waiting": (
+        "unsettled",
+        lambda: replace(DEAD_ONE, orders={ID: order(State.ACCEPTED, version=1)}, events={ID: [ACCEPTED]}),
+    ),
+    "an order still being sent": (
+        "unsettled",
+        lambda: replace(
+            LIVE_ONE, orders={ID: order(State.SUBMITTING, version=2)}, events={ID: [ACCEPTED, CLAIMED]}
+        ),
+    ),
+    "an order expired that is there": (
+        "called_absent",
+        lambda: replace(
+            LIVE_ONE,
+            orders={ID: order(State.EXPIRED, version=2, attempts=0)},
+            events={ID: [ACCEPTED, event("expired", 2, "accepted", "expired")]},
+        ),
+    ),
+    "an order expired without a deadline": (
+        "unexplained",
+        lambda: replace(
+            DEAD_ONE,
+            orders={ID: order(State.EXPIRED, version=2, attempts=0)},
+            events={ID: [ACCEPTED, event("expired", 2, "accepted", "expired")]},
+            dead_letters={},
+        ),
+    ),
+    "a change refused without a reason": (
+        "unexplained",
+        lambda: replace(
+            LIVE_ONE,
+            changes={ID: [replace(change(ChangeKind.AMEND, ChangeState.REFUSED), last_message="")]},
+        ),
+    ),
     "a fill that is missing": (
         "fills_differ",
         lambda: replace(FILLED_ONE, executions={ID: [fill("e1", "0.005")]}),
@@ -187,6 +277,27 @@ BROKEN: dict[str, tuple[str, Callable[[], Evidence]]] = {
     "a fill of another size": (
         "fills_differ",
         lambda: replace(FILLED_ONE, executions={ID: [fill("e1", "0.005"), fill("e2", "0.0150001")]}),
+    ),
+    "a fill at another price": (
+        "fills_differ",
+        lambda: replace(
+            FILLED_ONE,
+            executions={ID: [fill("e1", "0.005"), replace(fill("e2", "0.015"), price=Decimal("59000.1"))]},
+        ),
+    ),
+    "a fill with another fee": (
+        "fills_differ",
+        lambda: replace(
+            FILLED_ONE,
+            executions={ID: [fill("e1", "0.005"), replace(fill("e2", "0.015"), fee=Decimal("0.10000001"))]},
+        ),
+    ),
+    "a fill too many": (
+        "fills_differ",
+        lambda: replace(
+            FILLED_ONE,
+            executions={ID: [fill("e1", "0.005"), fill("e2", "0.015"), fill("e3", "0.001")]},
+        ),
     ),
     "a sum that is off by the last digit": (
         "fills_differ",
@@ -242,3 +353,9 @@ def test_broken_history_is_found(what: str) -> None:
     """Each kind of breach is named by its rule."""
     rule, break_it = BROKEN[what]
     assert rule in rules_of(break_it())
+
+
+def test_every_rule_has_a_history_that_breaks_it() -> None:
+    """A rule that no history breaks might never find anything."""
+    rules = set(re.findall(r'Breach\(\s*"(\w+)"', Path(checker.__file__).read_text()))
+    assert rules == {rule for rule, _break_it in BROKEN.values()}

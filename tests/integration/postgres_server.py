@@ -49,6 +49,10 @@ class PostgresServer:
                   "--no-sync", "--encoding=UTF8", "--no-locale")
         # fmt: on
         self.port = _free_port()
+        self.recover()
+
+    def recover(self) -> None:
+        """Start the server on the data it has, and wait until it answers."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -57,7 +61,7 @@ class PostgresServer:
             "fsync": os.environ.get("SLUICEGATE_TEST_FSYNC", "off"),
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with (self._folder / "log").open("wb") as log:
+        with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, *flags],
                 stdout=log,
@@ -67,15 +71,25 @@ class PostgresServer:
             )
         self._wait()
 
-    def stop(self) -> None:
-        """End the server and remove its data."""
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the server was started and not stopped since."""
+        return self._process is not None
+
+    def crash(self) -> None:
+        """End the server at once; what was committed is recovered from its log, nothing else."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)  # at once: nobody needs its data any more
+            self._process.send_signal(signal.SIGQUIT)
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End the server and remove its data."""
+        self.crash()  # nobody needs its data any more
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str) -> str:

@@ -1,0 +1,79 @@
+"""Leaks: where a secret shows after a run. Logs, the broker's whole history, the ledger, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import redis
+from sqlalchemy import Engine, MetaData, select
+
+from tests.chaos.producers import ACCOUNTS
+from tests.chaos.proxied_rig import BROKER_PASSWORD, ProxiedRig
+from tests.integration.postgres_server import PASSWORD
+
+SECRETS = (
+    *(f"sim-secret-{uid}" for uid in ACCOUNTS.values()),
+    *(f"sim-key-{uid}" for uid in ACCOUNTS.values()),
+    BROKER_PASSWORD,
+    PASSWORD,
+)
+"""What no process of the stack may write anywhere."""
+
+
+def find_leaks(rig: ProxiedRig, secrets: Sequence[str] = SECRETS) -> list[str]:
+    """Search everything that a run left behind.
+
+    Valkey's append-only file holds every command that ever wrote: task arguments of messages long gone, too.
+
+    Returns:
+        Where a secret shows, one entry a place; the entries show none.
+    """
+    found: list[str] = []
+    for place, content in _places(rig):
+        found += [f"{place} holds {_name(secret)}" for secret in secrets if secret.encode() in content]
+    return sorted(set(found))
+
+
+def _places(rig: ProxiedRig) -> Iterator[tuple[str, bytes]]:
+    for log in sorted(rig.home.glob("*.log")):
+        yield log.name, log.read_bytes()  # tracebacks are there, too
+    for written in sorted(rig.home.glob("valkey-*/**/*")):
+        if written.is_file() and written.name != "valkey.conf":  # where the server reads the password
+            yield f"{written.parent.name}/{written.name}", written.read_bytes()
+    yield from _broker(rig)
+    for name in sorted(rig.processes.keys() - {"simulator"}):
+        yield f"/metrics of {name}", rig.metrics(name).encode()
+    yield from _ledger(rig.container.engine)
+    for file in sorted([*rig.home.glob("ledger.db*"), *rig.home.glob("run/*")]):
+        yield file.name, file.read_bytes()
+
+
+def _broker(rig: ProxiedRig) -> Iterator[tuple[str, bytes]]:
+    with redis.Redis(port=rig.port) as client:
+        readers: dict[bytes, Callable[[bytes], object]] = {
+            b"string": client.get,
+            b"list": lambda key: client.lrange(key, 0, -1),
+            b"hash": client.hgetall,
+            b"set": client.smembers,
+            b"zset": lambda key: client.zrange(key, 0, -1),
+            b"stream": client.xrange,
+        }
+        for key in client.scan_iter(count=1000):
+            kind: object = client.type(key)
+            assert isinstance(kind, bytes)
+            if kind != b"none":  # it ran out meanwhile
+                yield f"a {kind.decode()} in the broker", key + repr(readers[kind](key)).encode()
+
+
+def _ledger(engine: Engine) -> Iterator[tuple[str, bytes]]:
+    tables = MetaData()
+    tables.reflect(engine)
+    with engine.connect() as connection:
+        for table in tables.sorted_tables:
+            for row in connection.execute(select(table)):
+                yield f"ledger table {table.name}", repr(tuple(row)).encode()
+
+
+def _name(secret: str) -> str:
+    """Name a secret without showing it."""
+    return f"a secret of {len(secret)} letters that begins with {secret[:3]}"
