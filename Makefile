@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos monitoring check format bench bench-full docs lock build clean
+.PHONY: help demo up test chaos monitoring check format bench bench-full docs docs-site lock build clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can
 
 docs: $(VENV)/.dev ## Write the documents that are made from the code
 	@$(BIN)/python -m docs.generate
+
+docs-site: $(VENV)/.dev ## Build the documentation site, var/site/index.html, from docs/ and ops/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build
 
 bench: $(VENV)/.dev ## Measure, against peers in the same run; writes benchmarks/results/latest.json
 	@$(BIN)/python -m benchmarks

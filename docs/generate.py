@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from docs.generators import cli, metrics, quotas, retcodes, settings, states
+from docs.generators import api, cli, metrics, pictures, quotas, retcodes, settings, states
 
 FOLDER = Path(__file__).parent
 
 DOCUMENTS: Mapping[str, Callable[[], str]] = {
     "cli.md": cli.write,
     "metrics.md": metrics.write,
+    "pictures/order.svg": pictures.order,
+    "pictures/states.svg": pictures.states,
+    "python.md": api.write,
     "quotas.md": quotas.write,
     "retcodes.md": retcodes.write,
     "settings.md": settings.write,
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     parser = argparse.ArgumentParser(prog="python -m docs.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
     if not parser.parse_args(arguments).check:
+        (folder / "pictures").mkdir(exist_ok=True)
         for name, write in DOCUMENTS.items():
             (folder / name).write_text(write(), encoding="utf-8")
         return 0

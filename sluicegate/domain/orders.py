@@ -129,6 +129,16 @@ class OrderRequest(BaseModel):
 
     Quantities and prices are `Decimal`, given as strings or integers. Unknown fields are errors.
 
+    Attributes:
+        account: its name in the settings.
+        qty: what Bybit takes as `qty`; 0 closes a position, with `reduce_only` and `close_on_trigger`.
+        client_order_id: the idempotency key, unique for each account; without one, ours is used.
+        deadline_s: seconds from acceptance; an order that is not on the exchange by then expires unsent.
+        due_at: not to be sent before.
+        priority: of several orders that are due, the higher one goes first.
+        settle_coin: checked against the instrument's; a contradiction is a dead letter.
+        on_step: whether a quantity or price off the instrument's step is refused or rounded.
+
     Source: Bybit V5 `POST /v5/order/create`, docs of 2026-07-24.
     """
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from docs import generate
-from docs.generators import metrics, settings
+from docs.generators import metrics, pictures, settings
 from sluicegate.domain.lifecycle import TABLE, Event, State
 
 
@@ -45,10 +46,10 @@ def test_changed_metric_makes_its_document_stale(tmp_path: Path, monkeypatch: py
 
 
 def test_changed_lifecycle_makes_its_document_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for the lifecycle table."""
+    """The same for the lifecycle table and the picture of it."""
     generate.main([], tmp_path)
     monkeypatch.setitem(TABLE, (State.ACCEPTED, Event.CLAIMED), State.LIVE)
-    assert ["states.md"] == generate.stale(tmp_path)
+    assert ["pictures/states.svg", "states.md"] == generate.stale(tmp_path)
 
 
 def test_every_setting_has_a_meaning() -> None:
@@ -72,3 +73,9 @@ def test_settings_document_names_the_variable_that_is_read(monkeypatch: pytest.M
     loaded = load_settings()
     assert 44 == loaded.exchange.lease_s
     assert "testnet" == loaded.account("main").environment.value
+
+
+def test_picture_of_states_shows_each_usual_step_once() -> None:
+    """The arrows of the picture are the table: none is missing, none is drawn twice."""
+    drawn = Counter(step for route in pictures.ROUTES for step in route.steps)
+    assert {step: 1 for step in TABLE if pictures.usual(*step)} == drawn
