@@ -10,7 +10,8 @@ from sluicegate.cli import session
 from sluicegate.cli.console import AsJson, examples, say, say_json, show_table
 
 if TYPE_CHECKING:
-    from sluicegate.domain.orders import OrderId
+    from sluicegate.bootstrap import Container
+    from sluicegate.domain.records import DeadLetter
 
 app = typer.Typer(no_args_is_help=True, help="Triage of orders that will never succeed as they stand.")
 
@@ -43,14 +44,14 @@ def list_(
 
 
 @app.command(epilog=examples("sluicegate dead-letters show 01JD3Z0000ABCDEFGHJKMNPQRS"))
-def show(order_id: LetterArgument, as_json: AsJson = False) -> None:
+def show(order_id: LetterArgument, account: session.ByClientOrderId = None, as_json: AsJson = False) -> None:
     """Show a dead letter: what happened, why, and how to mend it."""
     from sluicegate.cli.timeline import print_letter
     from sluicegate.cli.views import letter_document, order_document
 
-    ledger = session.container().ledger
-    letter = ledger.dead_letter(_bare(order_id))
-    order = ledger.get(letter.order_id)
+    opened = session.container()
+    letter = _find(opened, order_id, account)
+    order = opened.ledger.get(letter.order_id)
     if as_json:
         say_json({**letter_document(letter), "order": order_document(order)})
         return
@@ -61,6 +62,7 @@ def show(order_id: LetterArgument, as_json: AsJson = False) -> None:
 @app.command(epilog=examples(
     "sluicegate dead-letters replay 01JD3Z0000ABCDEFGHJKMNPQRS --set qty=0.010",
     "sluicegate dead-letters replay 01JD3Z0000ABCDEFGHJKMNPQRS --set price=60000 --set settle_coin=",
+    "sluicegate dead-letters replay --account main my-1 --set qty=0.010    # by the producer's own id",
 ))  # fmt: skip
 def replay(
     order_id: LetterArgument,
@@ -70,6 +72,7 @@ def replay(
             "--set", metavar="FIELD=VALUE", help="Change a field; an empty value removes it. Repeatable."
         ),
     ] = None,
+    account: session.ByClientOrderId = None,
     as_json: AsJson = False,
 ) -> None:
     """Submit a dead letter again as a new order that keeps the link to the original."""
@@ -78,7 +81,7 @@ def replay(
     changed = _read_fields(fields or [])
     opened = session.container()
     session.require_account(opened.settings, changed.get("account"))
-    letter = opened.ledger.dead_letter(_bare(order_id))
+    letter = _find(opened, order_id, account)
     try:
         receipt = opened.dead_letters.replay(letter.order_id, changed)
     except InvalidOrder as e:
@@ -95,11 +98,12 @@ def replay(
 def discard(
     order_id: LetterArgument,
     note: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "",
+    account: session.ByClientOrderId = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a dead letter up; it stays in the ledger."""
     opened = session.container()
-    letter_id = _bare(order_id)
+    letter_id = _find(opened, order_id, account).order_id
     opened.dead_letters.discard(letter_id, note)
     if as_json:
         say_json({"order_id": letter_id, "discarded": True})
@@ -120,7 +124,7 @@ def _read_fields(pairs: list[str]) -> dict[str, str | None]:
     return changed
 
 
-def _bare(order_id: str) -> OrderId:
-    from sluicegate.domain.orders import OrderId
-
-    return OrderId(order_id.strip().removeprefix("sg-"))
+def _find(opened: Container, order_id: str, account: str | None) -> DeadLetter:
+    if account is None:
+        return opened.ledger.dead_letter(session.bare_id(order_id))
+    return opened.ledger.dead_letter(session.find_order(opened, order_id, account).order_id)

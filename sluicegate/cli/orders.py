@@ -10,12 +10,13 @@ from sluicegate.cli import session
 from sluicegate.cli.console import AsJson, examples, instant, say, say_json, show_table
 
 if TYPE_CHECKING:
-    from sluicegate.bootstrap import Container
     from sluicegate.domain.lifecycle import State
     from sluicegate.domain.orders import Order
     from sluicegate.domain.records import Change
 
 app = typer.Typer(no_args_is_help=True, help="The blotter: list, show, cancel and amend orders.")
+
+_find = session.find_order
 
 OrderArgument = Annotated[str, typer.Argument(metavar="ORDER_ID", help="From the receipt; the link id works too.")]
 
@@ -37,11 +38,10 @@ def list_(
 ) -> None:
     """List orders, newest first."""
     from sluicegate.cli.views import order_document
-    from sluicegate.domain.orders import OrderId
     from sluicegate.ports import OrderFilter
 
     states = [_state(name) for name in state] if state else None
-    cursor = OrderId(_bare(before)) if before else None
+    cursor = session.bare_id(before) if before else None
     opened = session.container()
     found = opened.ledger.list_orders(OrderFilter(account, states, symbol, limit, cursor))
     if as_json:
@@ -69,9 +69,7 @@ def list_(
 ))  # fmt: skip
 def show(
     order_id: OrderArgument,
-    account: Annotated[
-        str | None, typer.Option(help="Take ORDER_ID as the client_order_id of this account.")
-    ] = None,
+    account: session.ByClientOrderId = None,
     as_json: AsJson = False,
 ) -> None:
     """Show an order with everything that ever happened to it."""
@@ -86,11 +84,14 @@ def show(
         found.print()
 
 
-@app.command(epilog=examples("sluicegate orders cancel 01JD3Z0000ABCDEFGHJKMNPQRS"))
-def cancel(order_id: OrderArgument, as_json: AsJson = False) -> None:
+@app.command(epilog=examples(
+    "sluicegate orders cancel 01JD3Z0000ABCDEFGHJKMNPQRS",
+    "sluicegate orders cancel --account main my-1",
+))  # fmt: skip
+def cancel(order_id: OrderArgument, account: session.ByClientOrderId = None, as_json: AsJson = False) -> None:
     """Ask for an order to be cancelled; a worker carries it out."""
     opened = session.container()
-    order = _find(opened, order_id, None)
+    order = _find(opened, order_id, account)
     _report(order, opened.changes.cancel(order.order_id), "cancelled before it was sent", as_json=as_json)
 
 
@@ -105,6 +106,7 @@ def amend(
     trigger_price: Annotated[str | None, typer.Option(help="The new trigger price.")] = None,
     take_profit: Annotated[str | None, typer.Option(help="The new take-profit price; 0 removes it.")] = None,
     stop_loss: Annotated[str | None, typer.Option(help="The new stop-loss price; 0 removes it.")] = None,
+    account: session.ByClientOrderId = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for an order to be amended; what is left out stays."""
@@ -123,7 +125,7 @@ def amend(
     except InvalidOrder as e:
         raise typer.BadParameter(str(e)) from e
     opened = session.container()
-    order = _find(opened, order_id, None)
+    order = _find(opened, order_id, account)
     change = opened.changes.amend(order.order_id, request)
     _report(order, change, "amended before it was sent", as_json=as_json)
 
@@ -136,22 +138,6 @@ def _report(order: Order, change: Change | None, at_once: str, *, as_json: bool)
         say(f"{order.order_id} {at_once}")
     else:
         say(f"{order.order_id} {change.kind} requested; follow it with: sluicegate orders show {order.order_id}")
-
-
-def _find(opened: Container, order_id: str, account: str | None) -> Order:
-    from sluicegate.domain.errors import OrderNotFound
-    from sluicegate.domain.orders import OrderId
-
-    if account is None:
-        return opened.ledger.get(OrderId(_bare(order_id)))
-    found = opened.ledger.find(account, order_id)
-    if found is None:
-        raise OrderNotFound(f"account {account} has no order with the client_order_id {order_id}")
-    return found
-
-
-def _bare(order_id: str) -> str:
-    return order_id.strip().removeprefix("sg-")
 
 
 def _state(name: str) -> State:

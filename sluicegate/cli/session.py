@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from sluicegate.bootstrap import Container
     from sluicegate.config import Settings
+    from sluicegate.domain.orders import Order, OrderId
+
+ByClientOrderId = Annotated[
+    str | None,
+    typer.Option("--account", help="Take ORDER_ID as the client_order_id of this account."),
+]
 
 MINIMAL_CONFIG = """\
 [accounts.main]
@@ -58,3 +66,31 @@ def require_account(loaded: Settings, name: str | None) -> None:
     """
     if name is not None:
         loaded.account(name)
+
+
+def find_order(opened: Container, order_id: str, account: str | None) -> Order:
+    """Return the order that a person named.
+
+    Args:
+        opened: the objects of the command.
+        order_id: from the receipt, or the link id.
+        account: with one, `order_id` is the producer's own id on this account.
+
+    Raises:
+        OrderNotFound: there is none.
+    """
+    from sluicegate.domain.errors import OrderNotFound
+
+    if account is None:
+        return opened.ledger.get(bare_id(order_id))
+    found = opened.ledger.find(account, order_id)
+    if found is None:
+        raise OrderNotFound(f"account {account} has no order with the client_order_id {order_id}")
+    return found
+
+
+def bare_id(order_id: str) -> OrderId:
+    """Return the order id of an order id or a link id."""
+    from sluicegate.domain.orders import LINK_ID_PREFIX, OrderId
+
+    return OrderId(order_id.strip().removeprefix(LINK_ID_PREFIX))

@@ -91,7 +91,8 @@ def _show(addresses: Addresses, loaded: Settings, *, demo_accounts: bool) -> Non
     from sqlalchemy import make_url
 
     ledger = make_url(loaded.ledger_address).render_as_string(hide_password=True)
-    lines = [("ledger", ledger), ("Flower", addresses.flower_url)]
+    broker = make_url(addresses.broker_url).render_as_string(hide_password=True)
+    lines = [("broker", broker), ("ledger", ledger), ("Flower", addresses.flower_url)]
     if addresses.simulator_url:
         lines.insert(0, ("simulator", f"{addresses.simulator_url}/simulator/stats"))
     lines += [(f"metrics {name}", url) for name, url in addresses.metrics.items()]

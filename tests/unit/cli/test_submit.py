@@ -89,6 +89,17 @@ def test_submit_bad_lines_are_reported_and_stop_no_others(sluicegate: Command):
     assert ["c-3", "c-1"] == [item["client_order_id"] for item in listed]
 
 
+def test_order_is_found_by_the_producers_own_id(sluicegate: Command):
+    """With --account, a command takes the client_order_id; an id that is not there fails by name."""
+    sluicegate("submit", "-", text=order("c-1"))
+    done = sluicegate("orders", "cancel", "c-1", "--account", "main")
+    assert (0, "cancelled before it was sent") == (done.returncode, " ".join(done.stdout.split()[1:]))
+    for command in (("orders", "cancel"), ("orders", "amend", "--qty", "1"), ("dead-letters", "discard")):
+        missing = sluicegate(*command, "c-2", "--account", "main")
+        assert 1 == missing.returncode
+        assert "error: account main has no order with the client_order_id c-2\n" == missing.stderr
+
+
 def test_submit_csv_file_is_known_by_its_extension(sluicegate: Command, tmp_path: Path):
     """A header, rows, a default account."""
     file = tmp_path / "orders.csv"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from docs import generate
 from docs.generators import settings
 from sluicegate.bybit.retcodes import RetCodeTable
 from sluicegate.config import load_settings
-from sluicegate.domain.orders import parse_order
 from sluicegate.domain.outcomes import Action
 from sluicegate.messages import celery_settings
 from tests.unit.ops.commands import complaint
@@ -22,6 +21,8 @@ GENERATED = {ROOT / "docs" / name for name in generate.DOCUMENTS}
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ops").rglob("*.md")} - GENERATED)
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
 SHELL = re.compile(r"^\s*\$ (?:.*\| )?(sluicegate [^#|\n]+)", re.MULTILINE)
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"^(sluicegate [^#|\n]+)", re.MULTILINE)
 PLANNED = {"sluicegate doctor"}
 INLINE = re.compile(r"`(sluicegate [a-z][^`…]*)`")
 
@@ -37,13 +38,16 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_commands_are_understood_by_the_program(document: Path) -> None:
     """A `sluicegate ...` that a document shows parses: command, options, values."""
     text = document.read_text().replace("NAME", "main")
-    for found in {*SHELL.findall(text), *INLINE.findall(text)} - PLANNED:
-        said = complaint(found.partition(" <")[0].split()[1:])
+    typed = {line for block in BLOCK.findall(text) for line in TYPED.findall(block)}
+    for found in {*typed, *SHELL.findall(text), *INLINE.findall(text)} - PLANNED:
+        said = complaint(shlex.split(found.partition(" <")[0])[1:])
         # a mention, rather than a line to type, may leave out arguments
         assert said.startswith(("Missing argument", "Missing command")) or said == "", found
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "docs/simulator.md", "ops/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "ARCHITECTURE.md", "docs/operating.md", "docs/simulator.md", "ops/README.md"]
+)
 def test_paths_in_code_exist(name: str) -> None:
     """A path of ours in backticks exists, below the root or the package."""
     paths = re.findall(r"`((?:\w+/)+[\w.]*)`", (ROOT / name).read_text())
@@ -59,14 +63,6 @@ def test_settings_in_the_readme_exist() -> None:
     )
     assert named
     assert set(named) <= known
-
-
-def test_order_in_the_readme_is_valid() -> None:
-    """The JSON that the README submits is an order."""
-    lines = re.search(r"echo '(\{.*?\})'", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert lines is not None
-
-    assert "BTCUSDT" == parse_order(json.loads(lines[1])).symbol
 
 
 def test_every_celery_setting_has_its_reason() -> None:
