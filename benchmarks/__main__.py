@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import acquire, pipeline, release, share
+from benchmarks import acquire, pipeline, recovery, release, share
 from benchmarks.figures import Figure, keep, show
 
 BENCHMARKS: dict[str, Callable[[bool], list[Figure]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Figure]]] = {
     "release": release.measure,
     "pipeline": pipeline.measure,
     "share": share.measure,
+    "recovery": recovery.measure,
 }
 
 

