@@ -10,7 +10,7 @@ from celery import Celery, signals
 from sluicegate.bootstrap import Container
 from sluicegate.config import load_settings
 from sluicegate.messages import create_app
-from workers import guard, order_events, tasks
+from workers import guard, order_events, poison, tasks
 from workers.connection import SoonConnection
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,7 @@ def build(container: Container) -> Celery:
         container: the objects of the process.
     """
     guard.install()
+    poison.install()
     order_events.install()
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     signals.worker_ready.connect(_say_ready, weak=False)
