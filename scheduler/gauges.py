@@ -84,6 +84,7 @@ class GaugeReader(threading.Thread):
         for incident in container.ledger.incidents(only_open=True, limit=1000):
             incidents[(incident.severity.value,)] += 1
         metrics.replace("open_incidents", incidents)
+        metrics.set("undelivered_pages", {}, container.ledger.count_undelivered_pages())
 
     def _read_broker(self) -> None:
         lengths = self._container.publisher.lengths()

@@ -11,6 +11,7 @@ from scheduler import tasks as scheduler_tasks
 from scheduler.beat import BeatThread
 from scheduler.gauges import GaugeReader
 from scheduler.keys import KeyReader
+from scheduler.pages import PageSender
 from sluicegate.bootstrap import Container
 from sluicegate.messages import CONTROL
 from sluicegate.telemetry.logs import configure_logs
@@ -46,7 +47,7 @@ def run(container: Container, *, name: str | None) -> None:
         redbeat_key_prefix="sg:redbeat",
         redbeat_lock_timeout=settings.scheduler.lock_timeout_s,
     )
-    threads = BeatThread(app), GaugeReader(container), KeyReader(container)
+    threads = BeatThread(app), GaugeReader(container), KeyReader(container), PageSender(container)
 
     def on_ready(**_arguments: Any) -> None:
         for thread in threads:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
 from celery import Celery
-from redis.exceptions import LockError, RedisError
 
 from sluicegate.bootstrap import Container
 from sluicegate.config import SchedulerSettings
-from sluicegate.domain.errors import BrokerUnavailable, SluicegateError
+from sluicegate.domain.errors import SluicegateError
 
 log = structlog.get_logger(__name__)
 
@@ -21,8 +19,6 @@ FOLLOW = "sluicegate.follow"
 FILLS = "sluicegate.seek_fills"
 REFRESH = "sluicegate.refresh_instruments"
 CLOCKS = "sluicegate.measure_clocks"
-PAGES = "sluicegate.deliver_pages"
-PAGES_INTERVAL_S = 1.0
 FOLLOW_INTERVAL_S = 1.0
 
 Done = TypeVar("Done")
@@ -32,7 +28,6 @@ def schedule(settings: SchedulerSettings) -> dict[str, dict[str, Any]]:
     """Return Beat's schedule; a tick that waited too long is dropped, for the next one does its work."""
     intervals = {
         RELEASE: settings.release_interval_s,
-        PAGES: PAGES_INTERVAL_S,
         FOLLOW: FOLLOW_INTERVAL_S,
         FILLS: FOLLOW_INTERVAL_S,
         CLOCKS: settings.clock_interval_s,
@@ -77,31 +72,11 @@ def register(app: Celery, container: Container) -> None:
         """Measure the exchange's clock for every account."""
         return _guarded(CLOCKS, lambda: measure_clocks(container))
 
-    @app.task(name=PAGES)
-    def pages() -> dict[str, int] | None:
-        """Deliver the pages of new incidents."""
-        return _guarded(PAGES, lambda: _deliver(container))
-
 
 def _release(container: Container) -> dict[str, int]:
     done = container.releaser.release()
     container.metrics.set("scheduler_last_release_timestamp_seconds", {}, container.clock.now().timestamp())
     return done
-
-
-def _deliver(container: Container) -> dict[str, int]:
-    """Deliver pages, one scheduler at a time: two would page a person twice."""
-    lock = container.redis.lock("sg:lock:pages", timeout=60)
-    try:
-        if not lock.acquire(blocking=False):
-            return {"delivered": 0}
-        try:
-            return {"delivered": container.pages.deliver()}
-        finally:
-            with contextlib.suppress(LockError):  # it ran out, or Redis was emptied meanwhile
-                lock.release()
-    except RedisError as e:
-        raise BrokerUnavailable(f"the pages wait: {type(e).__name__}") from e
 
 
 def refresh_instruments(container: Container) -> dict[str, int]:

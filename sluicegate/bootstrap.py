@@ -330,7 +330,8 @@ class Container:
         """Return what delivers pages."""
         from sluicegate.paging.receivers import AppriseReceivers
 
-        return Pages(self.ledger, AppriseReceivers(self.settings.paging, self.metrics), self.clock)
+        paging = self.settings.paging
+        return Pages(self.ledger, AppriseReceivers(paging, self.metrics), self.clock, paging.repeats())
 
 
 ContainerFactory = Callable[[], Container]

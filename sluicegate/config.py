@@ -221,14 +221,23 @@ class PagingSettings(_Section):
     """Who is told. Apprise URLs by severity; without any, pages go to the log.
 
     Attributes:
-        critical: URLs for incidents that stop trading.
-        warning: URLs for the others.
+        critical: Apprise URLs for incidents that stop trading; a later one is tried when those before it failed.
+            Several in one text, parted by blanks, are told together.
+        warning: URLs for the others; without any, the critical ones.
         webhook: a plain HTTP address that gets every page as JSON, besides the URLs.
+        repeat_critical_s: an incident that nobody acknowledged is paged again after so long; 0: never.
+        repeat_warning_s: the same for warnings.
     """
 
     critical: tuple[SecretStr, ...] = ()
     warning: tuple[SecretStr, ...] = ()
     webhook: WebUrl | None = None
+    repeat_critical_s: Annotated[float, Field(ge=0, le=604_800)] = 900.0
+    repeat_warning_s: Annotated[float, Field(ge=0, le=604_800)] = 14_400.0
+
+    def repeats(self) -> dict[Severity, float]:
+        """Return by severity after how long a page is repeated, seconds."""
+        return {Severity.CRITICAL: self.repeat_critical_s, Severity.WARNING: self.repeat_warning_s}
 
     def urls(self, severity: Severity) -> tuple[SecretStr, ...]:
         """Return the URLs for a severity; critical ones stand in where there is none for warnings."""

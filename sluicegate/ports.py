@@ -383,14 +383,45 @@ class Ledger(Protocol):
     ) -> tuple[Incident, bool]:
         """Open an incident, or count it up if one with this key is unresolved. True: it is new."""
 
-    def mark_paged(self, incident_id: int, at: datetime) -> None:
-        """Remember that a page for the incident was delivered."""
+    def incident(self, incident_id: int) -> Incident | None:
+        """Return an incident; None when there is no such one."""
 
-    def ack_incident(self, incident_id: int, at: datetime) -> Incident | None:
-        """Acknowledge an incident; None when there is no such one."""
+    def ack_incident(self, incident_id: int, at: datetime, *, by: str = "", note: str = "") -> Incident | None:
+        """Acknowledge an incident: it is not paged again until it is over. None when there is no such one.
+
+        Args:
+            incident_id: which.
+            at: when; the first acknowledgement counts.
+            by: who takes care of it.
+            note: what they have to say.
+        """
 
     def resolve_incident(self, key: str, at: datetime) -> Incident | None:
         """Close the unresolved incident with this key; None when there is none."""
+
+    def claim_page(self, now: datetime, lease: timedelta) -> Incident | None:
+        """Take the incident whose page is due the longest, so that no other scheduler pages about it.
+
+        Args:
+            now: pages due until then.
+            lease: longer than any delivery takes; who claims and dies delays the page by so much.
+
+        Returns:
+            The incident, whose `page_kind` says what to tell; None when no page is due.
+        """
+
+    def settle_page(self, claimed: Incident, *, delivered: bool, at: datetime, next_at: datetime | None) -> None:
+        """Write down what became of a page that was claimed.
+
+        Args:
+            claimed: as `claim_page` returned it.
+            delivered: somebody was told.
+            at: when.
+            next_at: when the next page is due, unless the incident was acknowledged or resolved meanwhile.
+        """
+
+    def count_undelivered_pages(self) -> int:
+        """Count incidents that nobody was told about, or whose last page reached nobody."""
 
     def incidents(self, *, only_open: bool = True, limit: int = 100) -> list[Incident]:
         """Return incidents, newest first."""
@@ -892,7 +923,7 @@ class Pager(Protocol):
     """Tells a person about an incident."""
 
     def page(self, incident: Incident) -> bool:
-        """Deliver; False when nobody could be reached (it is tried again later)."""
+        """Deliver what `incident.page_kind` says; False when nobody could be reached (it is tried again later)."""
 
 
 class Observer(Protocol):

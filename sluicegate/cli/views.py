@@ -106,6 +106,11 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "opened_at": _at(incident.opened_at),
         "last_seen_at": _at(incident.last_seen_at),
         "paged_at": _at(incident.paged_at),
+        "pages": incident.pages,
+        "page_failures": incident.page_failures,
+        "page_at": _at(incident.page_at),
         "acked_at": _at(incident.acked_at),
+        "acked_by": incident.acked_by,
+        "ack_note": incident.ack_note,
         "resolved_at": _at(incident.resolved_at),
     }

@@ -129,14 +129,26 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+class PageKind(StrEnum):
+    """What a page says about its incident."""
+
+    OPENED = "opened"
+    REPEATED = "repeated"
+    RESOLVED = "resolved"
+
+
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One ongoing problem; it pages once, however many orders meet it.
+    """One ongoing problem; however many orders meet it, it pages once, and again until somebody acknowledges.
 
     Attributes:
         key: what makes it one problem, e.g. `halt:account:main`.
         count: how often it was met.
-        paged_at: when a page for it was delivered; None: not yet.
+        paged_at: when the last page about it was delivered; None: none was yet.
+        acked_by: who takes care of it.
+        page_at: when the next page is due; None for at once if there was none yet, and for never otherwise.
+        pages: how many were delivered.
+        page_failures: how many in a row were not.
     """
 
     incident_id: int
@@ -151,6 +163,18 @@ class Incident:
     paged_at: datetime | None = None
     acked_at: datetime | None = None
     resolved_at: datetime | None = None
+    acked_by: str = ""
+    ack_note: str = ""
+    page_at: datetime | None = None
+    pages: int = 0
+    page_failures: int = 0
+
+    @property
+    def page_kind(self) -> PageKind:
+        """Return what the next page about it says."""
+        if self.resolved_at is not None:
+            return PageKind.RESOLVED
+        return PageKind.OPENED if self.paged_at is None else PageKind.REPEATED
 
 
 @dataclass(frozen=True, slots=True)

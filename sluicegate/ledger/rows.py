@@ -235,6 +235,11 @@ def to_incident(row: AnyRow) -> Incident:
         last_seen_at=row.last_seen_at,
         count=row._mapping["count"],  # noqa: SLF001 (`row.count` is the tuple's own method)
         paged_at=row.paged_at,
+        acked_by=row.acked_by,
+        ack_note=row.ack_note,
+        page_at=row.page_at,
+        pages=row.pages,
+        page_failures=row.page_failures,
         acked_at=row.acked_at,
         resolved_at=row.resolved_at,
     )

@@ -31,6 +31,7 @@ _ENDED = ", ".join(sorted(f"'{state.value}'" for state in END_STATES))
 WAKING_ROWS = text("wake_at IS NOT NULL")
 ACCEPTED_ROWS = text("state = 'accepted'")
 UNRESOLVED_ROWS = text("resolved_at IS NULL")
+PAGING_ROWS = text("page_at IS NOT NULL")
 OPEN_LETTER_ROWS = text("replayed_as IS NULL AND discarded_at IS NULL")
 MISSING_FILL_ROWS = text("fills_due_at IS NOT NULL")
 CHILD_ROWS = text("parent_order_id IS NOT NULL")
@@ -189,7 +190,10 @@ class IncidentRow(LedgerRow, table=True):
     """One ongoing problem; at most one unresolved a key."""
 
     __tablename__ = "incidents"
-    __table_args__ = (_partial(ONE_OPEN_INCIDENT_A_KEY, "key", where=UNRESOLVED_ROWS, unique=True),)
+    __table_args__ = (
+        _partial(ONE_OPEN_INCIDENT_A_KEY, "key", where=UNRESOLVED_ROWS, unique=True),
+        _partial("ix_incidents_page_at", "page_at", where=PAGING_ROWS),
+    )
 
     incident_id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
     key: str
@@ -203,6 +207,11 @@ class IncidentRow(LedgerRow, table=True):
     paged_at: datetime | None = Field(default=None, sa_type=Moment)
     acked_at: datetime | None = Field(default=None, sa_type=Moment)
     resolved_at: datetime | None = Field(default=None, sa_type=Moment)
+    acked_by: str = Field(default="", sa_type=Words)
+    ack_note: str = Field(default="", sa_type=Words)
+    page_at: datetime | None = Field(default=None, sa_type=Moment)
+    pages: int = 0
+    page_failures: int = 0
 
 
 class ForeignOrderRow(LedgerRow, table=True):

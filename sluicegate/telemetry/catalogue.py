@@ -66,7 +66,20 @@ CATALOGUE = (
     Metric("retries_total", Kind.COUNTER, ("reason",), "Attempts put off, by code or gate.", "both"),
     Metric("dead_letters", Kind.GAUGE, ("reason",), "Dead letters that wait for a person.", "scheduler"),
     Metric("account_halted", Kind.GAUGE, ("account", "reason"), "1 while an account is halted.", "scheduler"),
-    Metric("pages_total", Kind.COUNTER, ("kind", "result"), "Pages, by severity and result.", "scheduler"),
+    Metric(
+        "pages_total",
+        Kind.COUNTER,
+        ("kind", "result"),
+        "Pages, by severity and result: delivered, fallback (not by the first receiver), failed (by none).",
+        "scheduler",
+    ),
+    Metric(
+        "undelivered_pages",
+        Kind.GAUGE,
+        (),
+        "Incidents that nobody was told about, or whose last page reached nobody.",
+        "scheduler",
+    ),
     Metric(
         "bucket_tokens",
         Kind.GAUGE,

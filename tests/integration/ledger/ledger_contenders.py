@@ -53,6 +53,17 @@ def drain(ledger: Ledger, _number: int, total: int) -> list[str]:
             return taken
 
 
+def drain_pages(ledger: Ledger, _number: int, total: int) -> list[int]:
+    """Claim pages until everyone must have claimed all; write each down as delivered."""
+    claimed: list[int] = []
+    for _ in range(3 * total):
+        incident = ledger.claim_page(NOON, timedelta(hours=1))
+        if incident is not None:
+            claimed.append(incident.incident_id)
+            ledger.settle_page(incident, delivered=True, at=NOON, next_at=None)
+    return claimed
+
+
 def drain_changes(ledger: Ledger, _number: int, total: int) -> list[str]:
     """Take changes that are due until everyone must have taken all."""
     taken: list[str] = []

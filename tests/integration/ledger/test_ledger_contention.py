@@ -11,6 +11,7 @@ import pytest
 from ledger_cases import NOON, accept, accept_one, change, new_order
 
 from sluicegate.domain.lifecycle import State
+from sluicegate.domain.records import Severity
 from sluicegate.ports import Ledger
 
 
@@ -71,6 +72,17 @@ def test_take_due_changes_by_processes_hands_each_to_one(
     taken = [change_id for ids in crowd.run(url, contenders.drain_changes, 12) for change_id in ids]
 
     assert len(taken) == len(set(taken)) == 24
+
+
+def test_claim_page_by_processes_hands_each_to_one(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:
+    """However many schedulers there are, each page is told once."""
+    for number in range(12):
+        ledger.open_incident(f"k{number}", severity=Severity.WARNING, title="t", detail="d", fix="f", at=NOON)
+
+    claimed = [incident for ids in crowd.run(url, contenders.drain_pages, 12) for incident in ids]
+
+    assert len(claimed) == len(set(claimed)) == 12
+    assert [1] * 12 == [incident.pages for incident in ledger.incidents()]
 
 
 def test_add_change_by_processes_numbers_without_gap(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:

@@ -174,13 +174,17 @@ def test_incident_is_paged_and_acknowledged(ledger: Ledger) -> None:
     """A page is remembered; the first acknowledgement counts."""
     incident, _ = open_one(ledger)
 
-    ledger.mark_paged(incident.incident_id, NOON + MINUTE)
-    acked = ledger.ack_incident(incident.incident_id, NOON + 2 * MINUTE)
-    again = ledger.ack_incident(incident.incident_id, NOON + 9 * MINUTE)
+    claimed = ledger.claim_page(NOON, MINUTE)
+    assert claimed is not None
+    ledger.settle_page(claimed, delivered=True, at=NOON + MINUTE, next_at=NOON + 5 * MINUTE)
+    acked = ledger.ack_incident(incident.incident_id, NOON + 2 * MINUTE, by="ann", note="a new key comes")
+    again = ledger.ack_incident(incident.incident_id, NOON + 9 * MINUTE, by="bob")
 
     assert acked is not None
-    assert (acked.paged_at, acked.acked_at) == (NOON + MINUTE, NOON + 2 * MINUTE)
-    assert again == acked
+    assert (acked.paged_at, acked.pages, acked.acked_at) == (NOON + MINUTE, 1, NOON + 2 * MINUTE)
+    assert (acked.acked_by, acked.ack_note, acked.page_at) == ("ann", "a new key comes", None)
+    assert again == acked == ledger.incident(incident.incident_id)
+    assert ledger.incident(999) is None
     assert ledger.ack_incident(999, NOON) is None
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import structlog
+from inboxes import Inbox, Mailbox
 
 from sluicegate.config import PagingSettings
 from sluicegate.domain.records import Incident, Severity
@@ -34,45 +32,18 @@ INCIDENT = Incident(
 )
 
 
-class Inbox:
-    """A real receiver on loopback.
-
-    Args:
-        status: what it answers.
-    """
-
-    def __init__(self, status: int = 200) -> None:
-        self.status = status
-        self.received: list[tuple[str, Any]] = []
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                inbox.received.append((self.path, json.loads(body)))
-                self.send_response(inbox.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_arguments: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-        self.address = f"127.0.0.1:{self._server.server_port}"
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
-
-
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
     """Give a receiver that takes everything."""
     running = Inbox()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """Give a mail server."""
+    running = Mailbox()
     yield running
     running.stop()
 
@@ -92,7 +63,7 @@ def page(incident: Incident = INCIDENT, **settings: Any) -> tuple[bool, dict[str
         is_delivered = AppriseReceivers(PagingSettings(**settings), metrics).page(incident)
     counted = {
         result: value
-        for result in ("delivered", "failed")
+        for result in ("delivered", "fallback", "failed")
         if (value := _counted(metrics, incident.severity.value, result)) is not None
     }
     return is_delivered, counted, lines
@@ -109,6 +80,7 @@ def test_page_without_receivers_goes_to_the_log() -> None:
     assert [
         {
             "event": "page",
+            "kind": "opened",
             "log_level": "critical",
             "incident": 17,
             "severity": "critical",
@@ -124,13 +96,16 @@ def test_page_over_the_webhook_carries_the_incident(inbox: Inbox) -> None:
     is_delivered, counted, _lines = page(webhook=f"http://{inbox.address}/hook")
     assert (True, {"delivered": 1}) == (is_delivered, counted)
     expected = {
+        "kind": "opened",
         "incident_id": 17,
         "key": "halt:account:main",
         "severity": "critical",
         "title": INCIDENT.title,
         "detail": INCIDENT.detail,
         "fix": INCIDENT.fix,
+        "count": 1,
         "opened_at": "2026-07-24T12:00:00+00:00",
+        "resolved_at": None,
     }
     assert [("/hook", expected)] == inbox.received
 
@@ -145,13 +120,65 @@ def test_page_over_apprise_carries_cause_and_fix(inbox: Inbox) -> None:
     assert INCIDENT.fix in content["message"]
 
 
-def test_page_that_one_of_several_receivers_took_is_delivered_once(inbox: Inbox, broken: Inbox) -> None:
-    """One working receiver is enough: it must not get the same page again because another one fails."""
-    urls = [f"json://{broken.address}", "nonsense", f"json://{inbox.address}"]
+def test_page_falls_back_to_the_next_receiver(inbox: Inbox, broken: Inbox) -> None:
+    """Receivers are tried in their order until one takes the page; those behind it hear nothing."""
+    urls = [f"json://{broken.address}", "nonsense", f"json://{inbox.address}", f"json://{broken.address}"]
     is_delivered, counted, lines = page(critical=urls)
-    assert (True, {"delivered": 1}) == (is_delivered, counted)
+    assert (True, {"fallback": 1}) == (is_delivered, counted)
     assert (1, 1) == (len(inbox.received), len(broken.received))
     assert ["page", "page_failed", "paging_url_invalid"] == [line["event"] for line in lines]
+
+
+def test_page_goes_to_all_urls_of_one_entry(inbox: Inbox, mailbox: Mailbox) -> None:
+    """URLs in one text are told together."""
+    is_delivered, counted, _lines = page(critical=[f"json://{inbox.address} {mailbox.url}"])
+    assert (True, {"delivered": 1}) == (is_delivered, counted)
+    assert (1, 1) == (len(inbox.received), len(mailbox.received))
+
+
+def test_page_by_mail_carries_cause_fix_and_how_to_acknowledge(mailbox: Mailbox) -> None:
+    """A person at night needs nothing but the mail."""
+    is_delivered, counted, _lines = page(critical=[mailbox.url])
+    assert (True, {"delivered": 1}) == (is_delivered, counted)
+    (mail,) = mailbox.received
+    assert "[Sluicegate] Account main is halted: 10003" == mail["Subject"]
+    assert "ann@example.com" in mail["To"]
+    text = mail.get_body(("plain", "html")).get_content()  # type: ignore[attr-defined]
+    for words in (INCIDENT.detail, "What to do: Check the key", "sluicegate incidents ack 17"):
+        assert words in text
+
+
+def test_page_that_the_mail_server_refuses_falls_back(mailbox: Mailbox, inbox: Inbox) -> None:
+    """A refused mail is a failed delivery like any other."""
+    mailbox.refuses = True
+    is_delivered, counted, _lines = page(critical=[mailbox.url, f"json://{inbox.address}"])
+    assert (True, {"fallback": 1}, 0, 1) == (is_delivered, counted, len(mailbox.received), len(inbox.received))
+
+
+KINDS = {
+    "repeated": (
+        {"paged_at": INCIDENT.opened_at, "count": 42},
+        "[Sluicegate] STILL OPEN: Account main is halted: 10003",
+        ("met 42 times", "incidents ack 17"),
+    ),
+    "resolved": (
+        {"paged_at": INCIDENT.opened_at, "resolved_at": datetime(2026, 7, 24, 12, 30, tzinfo=UTC)},
+        "[Sluicegate] RESOLVED: Account main is halted: 10003",
+        ("Over since 2026-07-24 12:30:00 UTC",),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_page_says_what_it_is(inbox: Inbox, kind: str) -> None:
+    """Who reads it knows whether it is new, still there, or over."""
+    changes, title, words = KINDS[kind]
+    page(
+        replace(INCIDENT, **changes), critical=[f"json://{inbox.address}"], webhook=f"http://{inbox.address}/hook"
+    )
+    (_path, message), (_hook, content) = inbox.received
+    assert (title, kind) == (message["title"], content["kind"])
+    assert [] == [part for part in words if part not in message["message"]]
 
 
 def test_page_over_a_failing_webhook_and_a_working_receiver_is_delivered(inbox: Inbox, broken: Inbox) -> None:

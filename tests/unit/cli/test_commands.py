@@ -15,7 +15,7 @@ GROUPS = {
     "orders": ("list", "show", "cancel", "amend"),
     "dead-letters": ("list", "show", "replay", "discard"),
     "accounts": ("list", "halt", "resume"),
-    "incidents": ("list", "ack"),
+    "incidents": ("list", "show", "ack", "resolve"),
     "db": ("upgrade", "current"),
 }
 SINGLE = ("demo", "up", "submit", "doctor", "buckets", "explain", "worker", "scheduler", "stream", "flower")
