@@ -37,7 +37,8 @@ test: $(VENV)/.dev ## Run every test, on real servers from wheels
 monitoring: ## Install Debian's Prometheus and Alertmanager, as root: the tests of alerts need them
 	@.ci/monitoring
 
-chaos: $(VENV)/.dev ## Break a running stack for CHAOS_MINUTES (10); CHAOS_SEED replays
+chaos: $(VENV)/.dev ## Break its streams, then a running stack for CHAOS_MINUTES (10); CHAOS_SEED replays
+	@$(BIN)/python -m tests.chaos.streams $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 	@$(BIN)/python -m tests.chaos --minutes $(or $(CHAOS_MINUTES),10) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 check: $(VENV)/.dev ## Check format, lint, types, import contracts, generated documents

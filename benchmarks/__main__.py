@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import acquire, pipeline, recovery, release, share
+from benchmarks import acquire, pipeline, recovery, release, share, stream
 from benchmarks.figures import Figure, keep, show
 
 BENCHMARKS: dict[str, Callable[[bool], list[Figure]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Figure]]] = {
     "pipeline": pipeline.measure,
     "share": share.measure,
     "recovery": recovery.measure,
+    "stream": stream.measure,
 }
 
 

@@ -10,6 +10,7 @@ from simulator.account_calls import account_view
 from simulator.events import Event, fast_row
 from simulator.feed import Step
 from simulator.ids import new_uuid
+from simulator.instruments import CATEGORIES
 from simulator.position_calls import position_view
 from simulator.wire import Json, encode
 
@@ -72,12 +73,13 @@ class Publisher:
 
     def _message(self, topic: str, events: list[Event]) -> tuple[str, int]:
         """Return the text of a topic's message, and how many events it carries."""
-        kind, category = _kind_of(topic), topic.removeprefix("execution.fast").rpartition(".")[2]
-        is_fast = topic.startswith("execution.fast")
+        kind, *narrowed = topic.split(".")
+        is_fast = "fast" in narrowed
+        category = narrowed[-1] if narrowed and narrowed[-1] in CATEGORIES else None
         rows = [
             fast_row(event.row) if is_fast else event.row
             for event in events
-            if event.kind == kind and (category in ("", kind) or category == event.category)
+            if event.kind == kind and category in (None, event.category)
         ]
         message: Json = {} if is_fast else {"id": new_uuid()}
         message |= {"topic": topic, "creationTime": self._hub.exchange.clock.now_ms(), "data": rows}
