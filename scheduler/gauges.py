@@ -11,6 +11,7 @@ import structlog
 from sluicegate.bootstrap import Container
 from sluicegate.domain.errors import SluicegateError
 from sluicegate.domain.lifecycle import State
+from sluicegate.domain.records import Question
 from sluicegate.messages import QUEUES
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,10 @@ class GaugeReader(threading.Thread):
             backlog.setdefault((name,), 0)
         metrics.replace("backlog_orders", backlog)
         metrics.set("in_doubt_orders", {}, doubt)
+        questions: dict[tuple[str, ...], float] = dict.fromkeys(((question.value,) for question in Question), 0.0)
+        for order in container.ledger.questions(limit=10_000):
+            questions[(order.last_code,)] += 1
+        metrics.replace("unsettled_orders", questions)
         letters = container.ledger.count_dead_letters()
         metrics.replace("dead_letters", {(reason,): count for reason, count in letters.items()})
         oldest = container.ledger.oldest_due_at(now)

@@ -19,6 +19,8 @@ FOLLOW = "sluicegate.follow"
 FILLS = "sluicegate.seek_fills"
 REFRESH = "sluicegate.refresh_instruments"
 CLOCKS = "sluicegate.measure_clocks"
+REVIEW = "sluicegate.review"
+REVIEW_INTERVAL_S = 5.0
 FOLLOW_INTERVAL_S = 1.0
 
 Done = TypeVar("Done")
@@ -30,6 +32,7 @@ def schedule(settings: SchedulerSettings) -> dict[str, dict[str, Any]]:
         RELEASE: settings.release_interval_s,
         FOLLOW: FOLLOW_INTERVAL_S,
         FILLS: FOLLOW_INTERVAL_S,
+        REVIEW: REVIEW_INTERVAL_S,
         CLOCKS: settings.clock_interval_s,
         REFRESH: settings.instruments_interval_s,
     }
@@ -61,6 +64,11 @@ def register(app: Celery, container: Container) -> None:
     def fills() -> dict[str, int] | None:
         """Fetch fills that are missing."""
         return _guarded(FILLS, container.fill_seeker.seek)
+
+    @app.task(name=REVIEW)
+    def review() -> dict[str, int] | None:
+        """Tell of orders that stay unknown for too long."""
+        return _guarded(REVIEW, container.review.review)
 
     @app.task(name=REFRESH)
     def refresh() -> dict[str, int] | None:

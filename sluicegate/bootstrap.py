@@ -20,6 +20,7 @@ from sluicegate.ledger.engine import create_ledger_engine
 from sluicegate.ledger.repository import SqlLedger
 from sluicegate.ratelimit.quotas import QuotaTable
 from sluicegate.ratelimit.scopes import BybitQuotas
+from sluicegate.services.agenda import Agenda
 from sluicegate.services.backfill import Backfill
 from sluicegate.services.changes import Changes
 from sluicegate.services.conclude import Concluder
@@ -30,10 +31,14 @@ from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.lanes import Lanes
+from sluicegate.services.lookout import Lookout
 from sluicegate.services.pages import Pages
 from sluicegate.services.perform import Performer
+from sluicegate.services.record import Recorder
 from sluicegate.services.release import Releaser
 from sluicegate.services.resolve import Resolver
+from sluicegate.services.review import Review
+from sluicegate.services.settle import Settler
 from sluicegate.services.submit import Submitter
 from sluicegate.services.valve import Valve
 from sluicegate.services.witness import Witness
@@ -74,7 +79,16 @@ class Container:
             LedgerUnavailable: the database does not answer.
         """
         _ = self.ledger, self.quotas, self.buckets, self.publisher, self.accounts
-        _ = self.executor, self.resolver, self.changes, self.follower, self.releaser, self.submitter, self.pages
+        _ = (
+            self.executor,
+            self.resolver,
+            self.changes,
+            self.follower,
+            self.releaser,
+            self.submitter,
+            self.pages,
+            self.review,
+        )
 
     def close(self) -> None:
         """Close the connections that were opened."""
@@ -240,13 +254,30 @@ class Container:
         )
 
     @cached_property
+    def lookout(self) -> Lookout:
+        """Return what asks the exchange about orders."""
+        return Lookout(self.valve, self.clock)
+
+    @cached_property
+    def agenda(self) -> Agenda:
+        """Return what plans looks."""
+        return Agenda(self.ledger, self.accounts, self.clock)
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Return what writes down what the exchange shows."""
+        return Recorder(self.ledger, self.lookout, self.agenda, self.clock, self.metrics)
+
+    @cached_property
     def resolver(self) -> Resolver:
         """Return what looks at orders on the exchange."""
         return Resolver(
             self.ledger,
             self.accounts,
-            self.valve,
             self.halts,
+            self.lookout,
+            self.recorder,
+            self.agenda,
             self.performer,
             self.codebook,
             self.clock,
@@ -257,12 +288,21 @@ class Container:
     @cached_property
     def follower(self) -> Follower:
         """Return what follows live orders to their end."""
-        return Follower(self.ledger, self.accounts, self.valve, self.halts, self.resolver, self.clock)
+        return Follower(
+            self.ledger,
+            self.accounts,
+            self.halts,
+            self.lookout,
+            self.recorder,
+            self.agenda,
+            self.resolver,
+            self.clock,
+        )
 
     @cached_property
     def fill_seeker(self) -> FillSeeker:
         """Return what fetches missing fills."""
-        return FillSeeker(self.ledger, self.accounts, self.halts, self.resolver, self.clock)
+        return FillSeeker(self.ledger, self.accounts, self.halts, self.recorder, self.clock)
 
     @cached_property
     def witness(self) -> Witness:
@@ -324,6 +364,16 @@ class Container:
             republish_s=self.settings.worker.republish_s,
             are_batches_on=self.settings.exchange.batches,
         )
+
+    @cached_property
+    def review(self) -> Review:
+        """Return what tells of orders that stay unknown."""
+        return Review(self.ledger, self.accounts, self.clock)
+
+    @cached_property
+    def settler(self) -> Settler:
+        """Return what writes down a person's decisions."""
+        return Settler(self.ledger, self.clock, self.metrics)
 
     @cached_property
     def pages(self) -> Pages:

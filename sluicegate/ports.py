@@ -321,6 +321,9 @@ class Ledger(Protocol):
     def wake(self, order_id: OrderId, at: datetime) -> None:
         """Let the scheduler look at an open order at `at`, if that is sooner than planned."""
 
+    def questions(self, *, limit: int) -> list[Order]:
+        """Return open orders whose code is a `Question`: a person must decide about them; the oldest first."""
+
     def add_executions(self, executions: Sequence[Execution]) -> int:
         """Store fills; known `exec_id`s are skipped. Returns how many were new."""
 
@@ -861,6 +864,9 @@ class CodeBook(Protocol):
 
     def burial(self, code: str) -> tuple[str, str, str] | None:
         """Return dead-letter reason, cause and fix of a code after which sending again is pointless, or None."""
+
+    def is_taken(self, code: str) -> bool:
+        """Tell whether a code says that the exchange has an order under this link id already."""
 
     def refusal(self, code: str, message: str) -> Refused:
         """Return a refused query as an outcome, with action, cause and fix."""

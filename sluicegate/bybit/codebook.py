@@ -5,6 +5,11 @@ from __future__ import annotations
 from sluicegate.bybit.retcodes import RetCodeTable
 from sluicegate.domain.outcomes import Refused
 
+TAKEN = frozenset({"110072", "170141", "110030"})
+"""The link id exists already: derivatives and options, spot, and the retired one.
+
+Source: Bybit V5 error page, docs of 2026-07-24."""
+
 
 class BybitCodeBook:
     """The retCode table behind the port `CodeBook`."""
@@ -24,6 +29,10 @@ class BybitCodeBook:
         if row.is_known:
             return None
         return ("unknown_code", row.cause, row.fix)
+
+    def is_taken(self, code: str) -> bool:
+        """Tell whether a code says that the exchange has an order under this link id already."""
+        return code in TAKEN
 
     def refusal(self, code: str, message: str) -> Refused:
         """Return a refused query as an outcome."""

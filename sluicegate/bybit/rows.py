@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from sluicegate.domain.holdings import Balance, Position
 from sluicegate.domain.numbers import parse_decimal
 from sluicegate.domain.records import TRADE, Fill, Sighting
+
+_T = TypeVar("_T")
 
 
 def is_name(value: Any) -> TypeGuard[str]:
@@ -40,6 +42,12 @@ def read_sighting(row: Mapping[str, Any], category: str = "") -> Sighting:
         parent_link_id=_name_or_empty(row.get("parentOrderLinkId"))[:64],
         stop_order_type=_name_or_empty(row.get("stopOrderType"))[:48],
         updated_ms=_instant_ms(row.get("updatedTime")),
+        order_type=_name_or_empty(row.get("orderType"))[:16],
+        time_in_force=_name_or_empty(row.get("timeInForce"))[:16],
+        trigger_price=_number_or_none(row.get("triggerPrice")),
+        reduce_only=_of_type(bool, row.get("reduceOnly")),
+        position_idx=_of_type(int, row.get("positionIdx")),
+        last_price_on_create=_number_or_none(row.get("lastPriceOnCreated")),
     )
 
 
@@ -121,6 +129,11 @@ def _name(value: Any) -> str:
 
 def _name_or_empty(value: Any) -> str:
     return "" if value in ("", None) else _name(value)
+
+
+def _of_type(kind: type[_T], value: Any) -> _T | None:
+    """Take a value that has just this type; what else stands there says nothing."""
+    return value if type(value) is kind else None
 
 
 def _number(value: Any) -> Decimal:

@@ -25,6 +25,7 @@ OrderArgument = Annotated[str, typer.Argument(metavar="ORDER_ID", help="From the
     "sluicegate orders list",
     "sluicegate orders list --account main --state live --state partially_filled",
     "sluicegate orders list --symbol BTCUSDT --limit 20 --json",
+    "sluicegate orders list --unsettled                # those that wait for `orders settle`",
 ))  # fmt: skip
 def list_(
     account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
@@ -34,6 +35,9 @@ def list_(
     before: Annotated[
         str | None, typer.Option(metavar="ORDER_ID", help="Only orders older than this one.")
     ] = None,
+    unsettled: Annotated[
+        bool, typer.Option("--unsettled", help="Only those of which the exchange cannot tell what became.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List orders, newest first."""
@@ -43,7 +47,11 @@ def list_(
     states = [_state(name) for name in state] if state else None
     cursor = session.bare_id(before) if before else None
     opened = session.container()
-    found = opened.ledger.list_orders(OrderFilter(account, states, symbol, limit, cursor))
+    if unsettled:
+        waiting = opened.ledger.questions(limit=limit)
+        found = [order for order in reversed(waiting) if account in (None, order.account)]
+    else:
+        found = opened.ledger.list_orders(OrderFilter(account, states, symbol, limit, cursor))
     if as_json:
         say_json([order_document(order) for order in found])
         return
@@ -128,6 +136,51 @@ def amend(
     order = _find(opened, order_id, account)
     change = opened.changes.amend(order.order_id, request)
     _report(order, change, "amended before it was sent", as_json=as_json)
+
+
+@app.command(epilog=examples(
+    'sluicegate orders settle 01JD3Z0000ABCDEFGHJKMNPQRS --as absent --note "support says so"',
+    "sluicegate orders settle 01JD3Z0000ABCDEFGHJKMNPQRS --as cancelled --filled 0.004 --note statement",
+))  # fmt: skip
+def settle(
+    order_id: OrderArgument,
+    fate: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="FATE",
+            help="absent (never came into being: a dead letter), live, cancelled, filled or rejected.",
+        ),
+    ],
+    note: Annotated[str, typer.Option(help="How you know; kept in the audit trail.")],
+    filled: Annotated[str | None, typer.Option(help="The quantity that was executed in all.")] = None,
+    exchange_order_id: Annotated[str, typer.Option(help="Bybit's orderId, where you found one.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Decide what became of an order of which the exchange cannot tell any more.
+
+    Only for orders that `orders list --unsettled` shows. Look into Bybit's order history and statements first: an
+    order that is called absent and replayed exists twice if it was there.
+    """
+    from sluicegate.cli.views import order_document
+    from sluicegate.domain.numbers import parse_decimal
+    from sluicegate.services.settle import Decision, Fate
+
+    if fate not in list(Fate):
+        raise typer.BadParameter(f"--as {fate}: must be one of {', '.join(Fate)}")
+    try:
+        quantity = None if filled is None else parse_decimal(filled)
+    except ValueError as e:
+        raise typer.BadParameter(f"--filled: {e}") from e
+    if quantity is not None and quantity < 0:
+        raise typer.BadParameter("--filled: must not be negative")
+    opened = session.container()
+    order = _find(opened, order_id, None)
+    settled = opened.settler.settle(order.order_id, Decision(Fate(fate), note, quantity, exchange_order_id))
+    if as_json:
+        say_json(order_document(settled))
+    else:
+        say(f"{settled.order_id} is {settled.state} now; its trail: sluicegate orders show {settled.order_id}")
 
 
 def _report(order: Order, change: Change | None, at_once: str, *, as_json: bool) -> None:

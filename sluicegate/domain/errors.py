@@ -53,6 +53,10 @@ class TooLate(SluicegateError):
         self.state = state
 
 
+class NothingToSettle(SluicegateError):
+    """The order does not wait for a person: what the exchange shows of it decides. Nothing was written."""
+
+
 class OrderDenied(SluicegateError):
     """A gate said no; the order was never sent. Becomes a dead letter.
 

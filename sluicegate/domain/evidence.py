@@ -15,7 +15,7 @@ from typing import Any
 from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, TABLE, Event, State
 from sluicegate.domain.numbers import plain
 from sluicegate.domain.orders import Category, Order
-from sluicegate.domain.records import EVENT_OF_STATUS, Fill, Sighting
+from sluicegate.domain.records import EVENT_OF_STATUS, QUESTIONS, Fill, Sighting
 
 _EXACT = Context(prec=40)
 _ORDER_OF_STATUS = ("Untriggered", "Triggered", "New", "PartiallyFilled")
@@ -71,13 +71,15 @@ def is_news(order: Order, seen: Sighting) -> bool:
         or average_after(order, seen) != order.avg_price
         or status_after(order, seen) != order.exchange_status
         or not order.exchange_order_id
+        or order.last_code in QUESTIONS
     )
 
 
 def is_as_asked(order: Order, seen: Sighting) -> bool:
-    """Tell whether the exchange shows the quantity and the price that the ledger knows."""
+    """Tell whether the exchange shows the quantity and the prices that the ledger knows."""
     request = order.request
-    return seen.qty == request.qty and seen.price in (None, request.price)
+    prices = ((seen.price, request.price), (seen.trigger_price, request.trigger_price))
+    return seen.qty == request.qty and all(shown in (None, asked) for shown, asked in prices)
 
 
 def status_after(order: Order, seen: Sighting) -> str:

@@ -32,11 +32,19 @@ class Event(StrEnum):
     BACKED_OFF = "backed_off"  # refused before execution, or never sent: due later
     DOUBTED = "doubted"
     PROVED_ABSENT = "proved_absent"  # past the horizon, and no query knows it
+    MISSED = "missed"  # live, and shown nowhere, or another in its place
     SEEN_OPEN = "seen_open"
     SEEN_PARTIALLY_FILLED = "seen_partially_filled"
     SEEN_FILLED = "seen_filled"
     SEEN_CANCELLED = "seen_cancelled"
     SEEN_REJECTED = "seen_rejected"
+    SETTLED_ABSENT = (
+        "settled_absent"  # a person says so, for the exchange cannot tell any more; also the next four
+    )
+    SETTLED_LIVE = "settled_live"
+    SETTLED_CANCELLED = "settled_cancelled"
+    SETTLED_FILLED = "settled_filled"
+    SETTLED_REJECTED = "settled_rejected"
     DEAD_LETTERED = "dead_lettered"
     EXPIRED = "expired"
     PARKED = "parked"
@@ -80,6 +88,8 @@ TABLE: dict[tuple[State, Event], State] = {
     (_S.IN_DOUBT, _E.DEAD_LETTERED): _S.DEAD,  # proved absent, and sending it again would end the same way
     (_S.IN_DOUBT, _E.EXPIRED): _S.EXPIRED,  # proved absent after its deadline
     (_S.IN_DOUBT, _E.PARKED): _S.PARKED,  # proved absent while its account is halted
+    (_S.LIVE, _E.MISSED): _S.LIVE,
+    (_S.PARTIALLY_FILLED, _E.MISSED): _S.PARTIALLY_FILLED,
     (_S.LIVE, _E.AMENDED): _S.LIVE,
     (_S.PARTIALLY_FILLED, _E.AMENDED): _S.PARTIALLY_FILLED,
     (_S.LIVE, _E.ACKNOWLEDGED): _S.LIVE,  # evidence was faster than the response
@@ -93,6 +103,20 @@ TABLE: dict[tuple[State, Event], State] = {
     (_S.ACCEPTED, _E.ACKNOWLEDGED): _S.LIVE,
     (_S.PARKED, _E.ACKNOWLEDGED): _S.LIVE,
 }
+
+_SETTLED = {
+    _E.SETTLED_ABSENT: _S.DEAD,
+    _E.SETTLED_LIVE: _S.LIVE,
+    _E.SETTLED_CANCELLED: _S.CANCELLED,
+    _E.SETTLED_FILLED: _S.FILLED,
+    _E.SETTLED_REJECTED: _S.REJECTED,
+}
+# A person's word counts where the exchange was asked in vain. It undoes no fill: what was executed was not absent.
+for _state in (_S.IN_DOUBT, _S.LIVE):
+    TABLE.update({(_state, _event): _target for _event, _target in _SETTLED.items()})
+TABLE[(_S.PARTIALLY_FILLED, _E.SETTLED_LIVE)] = _S.PARTIALLY_FILLED
+TABLE[(_S.PARTIALLY_FILLED, _E.SETTLED_CANCELLED)] = _S.CANCELLED
+TABLE[(_S.PARTIALLY_FILLED, _E.SETTLED_FILLED)] = _S.FILLED
 
 _EVIDENCE = {
     _E.SEEN_OPEN: _S.LIVE,

@@ -186,6 +186,17 @@ class AccountRecord:
     uid: str = ""
 
 
+class Question(StrEnum):
+    """What the exchange cannot answer about an order, as its `last_code`: a person decides."""
+
+    NOT_SHOWN = "not_shown"  # it was live, and is shown nowhere any more
+    UNPROVABLE = "unprovable"  # in doubt, and its absence proves nothing any more
+    FOREIGN = "foreign"  # another order goes by its link id
+
+
+QUESTIONS = frozenset(question.value for question in Question)
+
+
 class Status(StrEnum):
     """Bybit's order statuses. Source: Bybit V5 enums page, docs of 2026-07-24."""
 
@@ -215,7 +226,7 @@ EVENT_OF_STATUS: dict[str, Event] = {
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An order as the exchange shows it.
+    """An order as the exchange shows it. What it does not show is empty or None.
 
     Attributes:
         status: Bybit's `orderStatus`; unknown words are kept as they are.
@@ -223,6 +234,7 @@ class Sighting:
         category: where it trades; empty when the caller knows it.
         parent_link_id: of the order that this take profit or stop loss was attached to; else empty.
         updated_ms: when the order last changed, exchange clock; 0: not told.
+        last_price_on_create: the market's price when it was placed; futures only.
     """
 
     link_id: str
@@ -240,6 +252,12 @@ class Sighting:
     parent_link_id: str = ""
     stop_order_type: str = ""
     updated_ms: int = 0
+    order_type: str = ""
+    time_in_force: str = ""
+    trigger_price: Decimal | None = None
+    reduce_only: bool | None = None
+    position_idx: int | None = None
+    last_price_on_create: Decimal | None = None
 
 
 TRADE = "Trade"

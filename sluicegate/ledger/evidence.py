@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sluicegate.domain.evidence import Step, belongs, is_as_asked, weigh_fills, weigh_sighting
 from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, next_state
 from sluicegate.domain.orders import LINK_ID_PREFIX, Execution, Order, OrderId
-from sluicegate.domain.records import TRADE, Fill, Sighting
+from sluicegate.domain.records import QUESTIONS, TRADE, Fill, Sighting
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.foreign import store_foreign_fills, store_foreign_orders
 from sluicegate.ledger.rows import to_order
@@ -122,6 +122,7 @@ class Evidence(Store):
             cum_exec_qty=step.cum_exec_qty,
             avg_price=step.avg_price,
             acked_at=before.acked_at or at,
+            last_code="" if before.last_code in QUESTIONS else before.last_code,
             last_message=step.message or before.last_message,
         )
         case.events.append(
@@ -224,6 +225,7 @@ def _columns(case: _Case, at: datetime, look_at: datetime) -> dict[str, Any] | N
         "cum_exec_qty": order.cum_exec_qty,
         "avg_price": order.avg_price,
         "acked_at": order.acked_at,
+        "last_code": order.last_code,
         "last_message": order.last_message,
         "exec_qty": case.exec_qty,
         "fills_due_at": fills_due_at,

@@ -12,13 +12,13 @@ from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sluicegate.domain.errors import OrderNotFound
-from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
+from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, OPEN_STATES, State
 from sluicegate.domain.orders import Category, Execution, Order, OrderEvent, OrderId, OrderLinkId
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.failures import is_orphan
 from sluicegate.ledger.rows import to_event, to_execution, to_order
 from sluicegate.ledger.store import Store, batches
-from sluicegate.ledger.tables import ACCEPTED_ROWS, EXECUTIONS, ORDER_EVENTS, ORDERS
+from sluicegate.ledger.tables import ACCEPTED_ROWS, EXECUTIONS, ORDER_EVENTS, ORDERS, QUESTION_ROWS
 from sluicegate.ports import OrderFilter
 
 _LONGEST_WAY = timedelta(hours=1)
@@ -66,6 +66,14 @@ class Orders(Store):
             query = query.where(o.symbol == wanted.symbol)
         if wanted.before is not None:
             query = query.where(o.order_id < wanted.before)
+        with self._reading() as connection:
+            return [to_order(row) for row in connection.execute(query)]
+
+    def questions(self, *, limit: int) -> list[Order]:
+        """Return open orders that a person must decide about, the oldest first."""
+        o = ORDERS.c
+        is_open = o.state.in_([state.value for state in OPEN_STATES])
+        query = select(ORDERS).where(QUESTION_ROWS, is_open).order_by(o.order_id).limit(limit)
         with self._reading() as connection:
             return [to_order(row) for row in connection.execute(query)]
 

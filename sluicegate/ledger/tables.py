@@ -32,6 +32,8 @@ WAKING_ROWS = text("wake_at IS NOT NULL")
 ACCEPTED_ROWS = text("state = 'accepted'")
 UNRESOLVED_ROWS = text("resolved_at IS NULL")
 PAGING_ROWS = text("page_at IS NOT NULL")
+ACKED_ROWS = text("acked_at IS NOT NULL")
+QUESTION_ROWS = text("last_code IN ('foreign', 'not_shown', 'unprovable')")
 OPEN_LETTER_ROWS = text("replayed_as IS NULL AND discarded_at IS NULL")
 MISSING_FILL_ROWS = text("fills_due_at IS NOT NULL")
 CHILD_ROWS = text("parent_order_id IS NOT NULL")
@@ -62,6 +64,8 @@ class OrderRow(LedgerRow, table=True):
         # One range per state and priority: what is due costs the same whatever else waits.
         _partial("ix_orders_wake", "state", "priority", "wake_at", where=WAKING_ROWS),
         _partial("ix_orders_accepted_due_at", "due_at", where=ACCEPTED_ROWS),
+        _partial("ix_orders_questions", "order_id", where=QUESTION_ROWS),
+        _partial("ix_orders_account_acked_at", "account", "acked_at", where=ACKED_ROWS),
         Index("ix_orders_account_created_at", "account", "created_at"),
         Index("ix_orders_account_state", "account", "state"),
         _partial("ix_orders_fills_due_at", "fills_due_at", where=MISSING_FILL_ROWS),
@@ -134,7 +138,10 @@ class DeadLetterRow(LedgerRow, table=True):
     """An order that waits for a person, or did."""
 
     __tablename__ = "dead_letters"
-    __table_args__ = (_partial("ix_dead_letters_open", "created_at", where=OPEN_LETTER_ROWS),)
+    __table_args__ = (
+        _partial("ix_dead_letters_open", "created_at", where=OPEN_LETTER_ROWS),
+        Index("ix_dead_letters_account_created_at", "account", "created_at"),
+    )
 
     order_id: str = Field(primary_key=True, foreign_key="orders.order_id", sa_type=IdText)
     account: str

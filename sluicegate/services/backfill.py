@@ -15,7 +15,7 @@ from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
 from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order
 from sluicegate.domain.records import Fill, Sighting
 from sluicegate.ports import Account, Accounts, Clock, OrderFilter, Page
-from sluicegate.services.resolve import EXECUTIONS, HISTORY, REALTIME
+from sluicegate.services.lookout import EXECUTIONS, HISTORY, REALTIME
 from sluicegate.services.valve import Valve
 from sluicegate.services.witness import Evidence, Witness
 

@@ -18,7 +18,7 @@ from sluicegate.domain.errors import (
 from sluicegate.domain.orders import Order
 from sluicegate.ports import Accounts, Clock
 from sluicegate.services.halts import Halts
-from sluicegate.services.resolve import Resolver
+from sluicegate.services.record import Recorder
 from sluicegate.services.witness import Evidence
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class FillSeeker:
     ledger: Evidence
     accounts: Accounts
     halts: Halts
-    resolver: Resolver
+    recorder: Recorder
     clock: Clock
 
     def seek(self) -> dict[str, int]:
@@ -56,7 +56,7 @@ class FillSeeker:
         try:
             account = self.accounts.get(name)
             for order in orders:
-                self.resolver.add_fills(order, account)
+                self.recorder.add_fills(order, account)
                 asked += 1
         except (BucketDenied, BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
             log.info("fills_put_off", account=name, orders=len(orders) - asked, why=str(e))

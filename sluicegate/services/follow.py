@@ -21,9 +21,11 @@ from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES
 from sluicegate.domain.orders import Category, Order
 from sluicegate.domain.records import Sighting
 from sluicegate.ports import Account, Accounts, Clock, Ledger
+from sluicegate.services.agenda import Agenda
 from sluicegate.services.halts import Halts
-from sluicegate.services.resolve import REALTIME, Resolver
-from sluicegate.services.valve import Valve
+from sluicegate.services.lookout import Lookout
+from sluicegate.services.record import Recorder
+from sluicegate.services.resolve import Resolver
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +46,10 @@ class Follower:
 
     ledger: Ledger
     accounts: Accounts
-    valve: Valve
     halts: Halts
+    lookout: Lookout
+    recorder: Recorder
+    agenda: Agenda
     resolver: Resolver
     clock: Clock
 
@@ -97,10 +101,7 @@ class Follower:
         seen: dict[str, Sighting] = {}
         cursor: str | None = None
         for _page in range(MOST_PAGES):
-            with self.valve.open(account.name, REALTIME, category, max_wait_s=1.0) as passage:
-                passage.is_sent = True
-                page, cursor, headers = account.exchange.open_orders(category, settle_coin=coin, cursor=cursor)
-                passage.answered(headers)
+            page, cursor = self.lookout.open_page(account, category, settle_coin=coin, cursor=cursor)
             seen |= {sighting.link_id: sighting for sighting in page}
             if cursor is None or wanted <= seen.keys():
                 break
@@ -111,10 +112,10 @@ class Follower:
         for order in orders:
             sighting = seen[order.link_id]
             if is_news(order, sighting) or not is_as_asked(order, sighting):
-                self.resolver.record(order, account, sighting)
+                self.recorder.record(order, account, sighting)
             else:
                 # whole seconds: orders that are looked at together stay together
-                quiet[int(self.resolver.next_look(order).timestamp()) + 1].append(order)
+                quiet[int(self.agenda.next_look(order).timestamp()) + 1].append(order)
         for second, group in quiet.items():
             self.ledger.rest(group, datetime.fromtimestamp(second, UTC))
 

@@ -117,6 +117,13 @@ CATALOGUE = (
         "How long ago the horizon of an order in doubt passed, of the oldest one; 0 when none did.",
         "scheduler",
     ),
+    Metric(
+        "unsettled_orders",
+        Kind.GAUGE,
+        ("question",),
+        "Orders of which the exchange cannot tell what became: a person decides with `sluicegate orders settle`.",
+        "scheduler",
+    ),
     Metric("backlog_orders", Kind.GAUGE, ("account",), "Accepted orders that were not sent yet.", "scheduler"),
     Metric("oldest_due_seconds", Kind.GAUGE, (), "Age of the order that is due the longest.", "scheduler"),
     Metric(

@@ -10,7 +10,7 @@ from ledger_cases import NOON, accept, accept_one, dead_letter, new_order
 from sluicegate.domain.errors import ConfigurationError, OrderNotFound
 from sluicegate.domain.lifecycle import Event
 from sluicegate.domain.orders import OrderId
-from sluicegate.domain.records import AccountRecord, Halt, Incident, Severity
+from sluicegate.domain.records import AccountRecord, Halt, Incident, Question, Severity
 from sluicegate.ports import Ledger
 
 MINUTE = timedelta(minutes=1)
@@ -215,3 +215,16 @@ def test_account_never_changes_environment_or_uid(ledger: Ledger) -> None:
 def test_accepted_orders_need_no_account_record(ledger: Ledger) -> None:
     """Accepting does not depend on a check having run before."""
     assert len(accept(ledger, new_order(account="unheard-of"))) == 1
+
+
+def test_questions_are_open_orders_whose_code_asks_a_person(ledger: Ledger) -> None:
+    """Oldest first; an order that has ended asks nobody any more, whatever its code."""
+    codes = (Question.UNPROVABLE, "10006", Question.FOREIGN, Question.NOT_SHOWN)
+    ids = sorted(accept_one(ledger).order_id for _code in codes)
+    for order_id, code in zip(ids, codes, strict=True):
+        assert ledger.transition(ledger.get(order_id), Event.DEFERRED, {"last_code": code}, {}) is not None
+    asked = [ids[0], ids[2], ids[3]]
+    assert asked == [order.order_id for order in ledger.questions(limit=9)]
+    assert asked[:1] == [order.order_id for order in ledger.questions(limit=1)]
+    ledger.transition(ledger.get(ids[0]), Event.CANCELLED_UNSENT, {}, {})
+    assert asked[1:] == [order.order_id for order in ledger.questions(limit=9)]

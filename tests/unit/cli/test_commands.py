@@ -12,7 +12,7 @@ from sluicegate.cli.explain import WHAT_WE_DO
 from sluicegate.domain.outcomes import Action
 
 GROUPS = {
-    "orders": ("list", "show", "cancel", "amend"),
+    "orders": ("list", "show", "cancel", "amend", "settle"),
     "dead-letters": ("list", "show", "replay", "discard"),
     "accounts": ("list", "halt", "resume"),
     "incidents": ("list", "show", "ack", "resolve"),
@@ -56,6 +56,12 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]):
         (["orders", "show"], "Missing argument 'ORDER_ID'"),
         (["orders", "list", "--state", "gone"], "--state gone: must be one of accepted"),
         (["orders", "list", "--limit", "0"], "--limit"),
+        (["orders", "settle", "X", "--as", "gone", "--note", "n"], "--as gone: must be one of absent, live"),
+        (
+            ["orders", "settle", "X", "--as", "filled", "--note", "n", "--filled", "much"],
+            "--filled: must be a plain",
+        ),
+        (["orders", "settle", "X", "--as", "absent"], "Missing option '--note'"),
         (["orders", "amend", "X", "--price", "abc"], "price: must be a plain number"),
         (["orders", "amend", "X"], "give at least one of qty"),
         (["dead-letters", "replay", "X", "--set", "qty"], "write FIELD=VALUE"),

@@ -47,6 +47,12 @@ seen_partially_filled   pf pf pf pf pf pf -  -  -  pf pf
 seen_filled             fi fi fi fi fi fi fi fi fi fi fi
 seen_cancelled          ca ca ca ca ca ca -  ca ca ca ca
 seen_rejected           re re re re -  re -  re re re re
+missed                  -  -  -  li pf -  -  -  -  -  -
+settled_absent          -  -  de de -  -  -  -  -  -  -
+settled_live            -  -  li li pf -  -  -  -  -  -
+settled_cancelled       -  -  ca ca ca -  -  -  -  -  -
+settled_filled          -  -  fi fi fi -  -  -  -  -  -
+settled_rejected        -  -  re re -  -  -  -  -  -  -
 dead_lettered           de de de -  -  -  -  -  -  -  -
 expired                 ex ex ex -  -  ex -  -  -  -  -
 parked                  pk pk pk -  -  -  -  -  -  -  -
@@ -84,7 +90,7 @@ def _reachable(start: State) -> set[State]:
 def test_expected_table_names_every_pair():
     """The table above leaves no state and no event out."""
     assert {(s.value, e.value) for s in State for e in Event} == set(PAIRS)
-    assert len(PAIRS) == 11 * 18
+    assert len(PAIRS) == 11 * 24
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda name: name)
@@ -151,8 +157,8 @@ def test_order_seen_on_the_exchange_is_never_sent_again(state: str):
 
 
 def test_order_in_doubt_is_sent_again_only_after_proof():
-    """Only proved absence, or a park or end that stands on it, leads out of doubt without the exchange's word."""
-    leaving = {e for e in Event if (State.IN_DOUBT, e) in TABLE and not e.startswith("seen_")}
+    """Out of doubt leads the exchange's word, proved absence with what stands on it, or a person's decision."""
+    leaving = {e for e in Event if (State.IN_DOUBT, e) in TABLE and not e.startswith(("seen_", "settled_"))}
     assert {"acknowledged", "doubted", "proved_absent", "dead_lettered", "expired", "parked"} == leaving
 
 

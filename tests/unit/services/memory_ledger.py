@@ -13,6 +13,7 @@ from sluicegate.domain.lifecycle import END_STATES, OPEN_STATES, Event, State, n
 from sluicegate.domain.orders import Execution, NewOrder, Order, OrderEvent, OrderId, Receipt
 from sluicegate.domain.records import (
     OPEN_CHANGES,
+    QUESTIONS,
     AccountRecord,
     Change,
     ChangeState,
@@ -195,6 +196,11 @@ class MemoryLedger:
             for order in self.orders.values()
         )
 
+    def questions(self, *, limit: int) -> list[Order]:
+        """Return the open orders that a person must decide about."""
+        asked = [o for o in self.orders.values() if o.last_code in QUESTIONS and o.state in OPEN_STATES]
+        return sorted(asked, key=lambda order: order.order_id)[:limit]
+
     # --- fills ------------------------------------------------------------------------------------------------
 
     def add_executions(self, executions: Sequence[Execution]) -> int:
@@ -306,6 +312,10 @@ class MemoryLedger:
         fresh = Incident(len(self._incidents) + 1, key, severity, title, detail, fix, at, at)
         self._incidents[key] = fresh if known is None else replace(known, count=known.count + 1, last_seen_at=at)
         return self._incidents[key], known is None
+
+    def incidents(self, *, only_open: bool = True, limit: int = 100) -> list[Incident]:
+        """Return the unresolved incidents, newest first; it keeps no others."""
+        return list(reversed(self._incidents.values()))[:limit]
 
     def open_incidents(self) -> dict[str, Incident]:
         """Return the unresolved incidents by key; for tests."""

@@ -8,61 +8,14 @@ import pytest
 
 from sluicegate.domain.errors import TooLate
 from sluicegate.domain.lifecycle import Event, State
-from sluicegate.domain.orders import AmendRequest, NewOrder, Order, OrderId
+from sluicegate.domain.orders import AmendRequest
 from sluicegate.domain.records import Change, ChangeState
-from tests.unit.domain import examples
+from tests.unit.services.desk import ID, accept, depart, do, live, lose, lose_answer, stay_home
 from tests.unit.services.interleaving import Actor
-from tests.unit.services.venue import Flight, Verdict
+from tests.unit.services.venue import Verdict
 from tests.unit.services.world import Message, World
 
-ID = OrderId("O-1")
 MOST_ATTEMPTS = 4
-
-
-def accept(world: World, **changes: object) -> Order:
-    """Accept an order."""
-    world.submitter.accept([NewOrder(ID, examples.order(**changes), world.clock.now())])
-    return world.store.orders[ID]
-
-
-def depart(world: World, task: str) -> Actor:
-    """Let a worker do a task until its request is on its way."""
-    actor = Actor(task, lambda: world.perform(Message(task, ID)))
-    while "on its way" not in actor.place:
-        assert not actor.is_done, "it sent nothing"
-        actor.step()
-    return actor
-
-
-def do(world: World, task: str, verdict: Verdict = Verdict.TAKES) -> None:
-    """Let a worker do a task whose request is answered."""
-    actor = depart(world, task)
-    world.venue.deliver(world.venue.flights[-1], verdict)
-    actor.run()
-
-
-def lose(world: World, task: str) -> Flight:
-    """Let a worker do a task whose request is late and whose answer never comes; return the request."""
-    actor = depart(world, task)
-    actor.run()
-    return world.venue.flights[-1]
-
-
-def stay_home(world: World, task: str) -> str:
-    """Let a worker do a task that sends nothing, and return its word."""
-    words: list[str] = []
-    actor = Actor(task, lambda: words.append(world.perform(Message(task, ID))))
-    actor.run()
-    assert not world.venue.flights, "it sent something"
-    return words[0]
-
-
-def live(**changes: object) -> World:
-    """Return a world with one live order."""
-    world = World()
-    accept(world, **changes)
-    do(world, "execute")
-    return world
 
 
 def amend(world: World, **fields: str) -> Change:
@@ -148,9 +101,7 @@ def test_cancel_of_an_order_in_doubt_follows_when_it_is_found() -> None:
     """An order in doubt is not cancelled blindly; found, it is."""
     world = World()
     accept(world)
-    actor = depart(world, "execute")
-    world.venue.deliver(world.venue.flights[-1], Verdict.TAKES, loses_answer=True)
-    actor.run()
+    lose_answer(world, "execute")
     cancel(world)
     assert "in_doubt" in stay_home(world, "change")
     world.resolver.look(ID)

@@ -98,6 +98,7 @@ class Venue:
         self.known_offset_ms = 0
         self.lag_ms = 0
         self.orders: list[VenueOrder] = []
+        self.listed_under: set[str] | None = None  # the order filters that show an order; None: any
         self.flights: list[Flight] = []
         self._fills = 0
 
@@ -255,16 +256,18 @@ class Venue:
     def find_open(self, category: Category, symbol: str, link_id: str, *, order_filter: str = "") -> Lookup:
         """Ask `realtime`, which shows open orders alone here."""
         self._asked("find_open")
-        return self._lookup(link_id, is_open=True)
+        return self._lookup(link_id, order_filter, is_open=True)
 
     def find_closed(self, category: Category, symbol: str, link_id: str, *, order_filter: str = "") -> Lookup:
         """Ask `history`."""
         self._asked("find_closed")
-        return self._lookup(link_id, is_open=False)
+        return self._lookup(link_id, order_filter, is_open=False)
 
-    def _lookup(self, link_id: str, *, is_open: bool) -> Lookup:
+    def _lookup(self, link_id: str, order_filter: str, *, is_open: bool) -> Lookup:
         order = self.find(link_id)
         is_shown = order is not None and order.is_open is is_open and order.visible_at_ms <= self.now_ms()
+        if self.listed_under is not None and order_filter not in self.listed_under:
+            is_shown = False
         return Lookup(_sighting(order) if order is not None and is_shown else None, self.now_ms(), NO_HEADERS)
 
     def open_orders(self, category: Category, *, settle_coin: str, cursor: str | None) -> Any:
@@ -310,4 +313,9 @@ def _sighting(order: VenueOrder) -> Sighting:
         cum_exec_qty=order.filled,
         avg_price=Decimal(60000) if order.fills else None,
         reject_reason="EC_NoError",
+        order_type=order.request.order_type.value,
+        time_in_force=order.request.time_in_force or "GTC",
+        trigger_price=order.request.trigger_price,
+        reduce_only=bool(order.request.reduce_only),
+        position_idx=order.request.position_idx or 0,
     )

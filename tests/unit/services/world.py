@@ -13,6 +13,7 @@ from sluicegate.domain.policy import Backoff
 from sluicegate.domain.risk import RiskLimits
 from sluicegate.ports import Account, BucketSpec, Lane, LaneKind
 from sluicegate.ratelimit.memory import MemoryBuckets
+from sluicegate.services.agenda import Agenda
 from sluicegate.services.changes import Changes
 from sluicegate.services.conclude import Concluder
 from sluicegate.services.execute import Executor
@@ -20,9 +21,13 @@ from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.lanes import Lanes
+from sluicegate.services.lookout import Lookout
 from sluicegate.services.perform import Performer
+from sluicegate.services.record import Recorder
 from sluicegate.services.release import Releaser
 from sluicegate.services.resolve import Resolver
+from sluicegate.services.review import Review
+from sluicegate.services.settle import Settler
 from sluicegate.services.submit import Submitter
 from sluicegate.services.valve import Valve
 from tests.unit.services.interleaving import FakeClock, Interleaved
@@ -137,7 +142,7 @@ class World:
     def __post_init__(self) -> None:
         self.venue = Venue(self.clock)
         self.store = MemoryLedger(self.clock)
-        accounts = OneAccount(self.venue)
+        self.accounts = accounts = OneAccount(self.venue)
         ledger: Any = Interleaved("ledger", self.store)
         publisher: Any = Interleaved("publisher", self.broker)
         buckets: Any = Interleaved("buckets", MemoryBuckets(self.clock, starts_full=True))
@@ -166,8 +171,27 @@ class World:
             lease_s=LEASE_S,
             rng=rng,
         )
-        self.resolver = Resolver(ledger, accounts, valve, self.halts, performer, CODES, clock, observer, backoff)
-        self.follower = Follower(ledger, accounts, valve, self.halts, self.resolver, clock)
+        self.lookout = Lookout(valve, clock)
+        agenda = Agenda(ledger, accounts, clock)
+        recorder = Recorder(ledger, self.lookout, agenda, clock, observer)
+        self.resolver = Resolver(
+            ledger,
+            accounts,
+            self.halts,
+            self.lookout,
+            recorder,
+            agenda,
+            performer,
+            CODES,
+            clock,
+            observer,
+            backoff,
+        )
+        self.follower = Follower(
+            ledger, accounts, self.halts, self.lookout, recorder, agenda, self.resolver, clock
+        )
+        self.review = Review(ledger, accounts, clock)
+        self.settler = Settler(ledger, clock, observer)
         self.changes = Changes(
             ledger,
             accounts,
