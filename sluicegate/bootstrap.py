@@ -226,7 +226,13 @@ class Container:
     def halts(self) -> Halts:
         """Return who may not send."""
         return Halts(
-            self.ledger, self.buckets, self.quotas, self.codebook, self.clock, egress=self.settings.egress
+            self.ledger,
+            self.buckets,
+            self.quotas,
+            self.codebook,
+            self.clock,
+            egress=self.settings.egress,
+            breaker=self.settings.breaker.to_breaker(),
         )
 
     @cached_property

@@ -35,7 +35,7 @@ from sluicegate.domain.errors import ConfigurationError
 from sluicegate.domain.numbers import DecimalText
 from sluicegate.domain.orders import Name, Positive, Symbol
 from sluicegate.domain.pace import Beat
-from sluicegate.domain.policy import Backoff
+from sluicegate.domain.policy import Backoff, Breaker
 from sluicegate.domain.records import Severity
 from sluicegate.domain.risk import DEFAULT_PRICE_COLLAR, RiskLimits
 
@@ -217,6 +217,24 @@ class RetrySettings(_Section):
         return Backoff(base_s=self.base_s, cap_s=self.cap_s, max_attempts=self.max_attempts)
 
 
+class BreakerSettings(_Section):
+    """When too many dead letters halt an account; see `sluicegate.domain.policy.Breaker`.
+
+    Attributes:
+        share: of the orders that came out within the window; more of them dead than that halts. 1 switches it off.
+        least: fewer dead letters than that say nothing.
+        window_s: how far back orders count.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    least: Annotated[int, Field(gt=0, le=1_000_000)] = 20
+    window_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+
+    def to_breaker(self) -> Breaker:
+        """Return the bounds as the domain wants them."""
+        return Breaker(share=self.share, least=self.least, window_s=self.window_s)
+
+
 class PagingSettings(_Section):
     """Who is told. Apprise URLs by severity; without any, pages go to the log.
 
@@ -340,6 +358,7 @@ class Settings(BaseSettings):
     accounts: Mapping[Name, AccountSettings] = {}
     exchange: ExchangeSettings = ExchangeSettings()
     retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
     paging: PagingSettings = PagingSettings()
     worker: WorkerSettings = WorkerSettings()
     scheduler: SchedulerSettings = SchedulerSettings()

@@ -330,6 +330,13 @@ class Ledger(Protocol):
     def accepted_within(self, account: str, until: datetime, window: timedelta) -> int:
         """Count orders of an account created in `(until - window, until]`."""
 
+    def fates_within(self, account: str, until: datetime, window: timedelta) -> tuple[int, int]:
+        """Count how an account's orders came out in `(until - window, until]`.
+
+        Returns:
+            How many became dead letters, and how many were acknowledged.
+        """
+
     def add_change(self, change: Change) -> Change:
         """Store an amend or cancel request with an event row; sets its sequence."""
 

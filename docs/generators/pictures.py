@@ -99,7 +99,7 @@ class Route:
 
 def usual(state: State, event: Event) -> bool:
     """Tell whether a step is in the picture, and not only in the matrix."""
-    if TABLE[(state, event)] is state:
+    if TABLE[(state, event)] is state or event.value.startswith("settled_"):
         return False
     if event is Event.ACKNOWLEDGED:
         return state is State.SUBMITTING

@@ -10,8 +10,8 @@ table cannot happen. The ledger applies an event by compare-and-set and writes i
 transaction; `sluicegate orders show ORDER_ID` prints those rows."""
 
 _PICTURE = """An arrow that begins at a frame begins at each state in it, or at those that it names. The
-picture leaves out what leads nowhere new, acknowledgements that come late, and evidence from the exchange
-(`seen_…`) about orders that nobody expected there; the matrix has them all."""
+picture leaves out what leads nowhere new, acknowledgements that come late, evidence from the exchange
+(`seen_…`) about orders that nobody expected there, and what a person settles; the matrix has them all."""
 
 _MATRIX = """Rows are events, columns the states in which they happen, cells the state that follows; a dot
 means that the event cannot happen there. Evidence from the exchange is the truth, so it moves an order from

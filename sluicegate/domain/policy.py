@@ -32,6 +32,25 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """When an account has so many dead letters that something other than its orders must be wrong.
+
+    Attributes:
+        share: of its orders that came out within the window; more dead ones than that halt it. 1: never.
+        least: fewer dead letters than that say nothing.
+        window_s: how far back the orders count.
+    """
+
+    share: float = 0.5
+    least: int = 20
+    window_s: float = 60.0
+
+    def trips(self, buried: int, placed: int) -> bool:
+        """Tell whether the account must halt before the last of `buried` orders becomes a dead letter."""
+        return buried >= self.least and buried > self.share * (buried + placed)
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """What the policy needs to know besides the outcome.
 

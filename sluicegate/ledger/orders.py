@@ -18,7 +18,15 @@ from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.failures import is_orphan
 from sluicegate.ledger.rows import to_event, to_execution, to_order
 from sluicegate.ledger.store import Store, batches
-from sluicegate.ledger.tables import ACCEPTED_ROWS, EXECUTIONS, ORDER_EVENTS, ORDERS, QUESTION_ROWS
+from sluicegate.ledger.tables import (
+    ACCEPTED_ROWS,
+    ACKED_ROWS,
+    DEAD_LETTERS,
+    EXECUTIONS,
+    ORDER_EVENTS,
+    ORDERS,
+    QUESTION_ROWS,
+)
 from sluicegate.ports import OrderFilter
 
 _LONGEST_WAY = timedelta(hours=1)
@@ -183,6 +191,21 @@ class Orders(Store):
         )
         with self._reading() as connection:
             return int(connection.execute(query.select_from(ORDERS)).scalar_one())
+
+    def fates_within(self, account: str, until: datetime, window: timedelta) -> tuple[int, int]:
+        """Count the dead letters and the acknowledged orders of an account in `(until - window, until]`."""
+        o, d = ORDERS.c, DEAD_LETTERS.c
+        since = until - window
+        buried = select(func.count()).where(d.account == account, d.created_at > since, d.created_at <= until)
+        placed = select(func.count()).where(
+            ACKED_ROWS, o.account == account, o.acked_at > since, o.acked_at <= until
+        )
+        both = select(
+            buried.select_from(DEAD_LETTERS).scalar_subquery(), placed.select_from(ORDERS).scalar_subquery()
+        )
+        with self._reading() as connection:
+            row = connection.execute(both).one()
+        return int(row[0]), int(row[1])
 
     def count_orders(self) -> dict[tuple[str, State], int]:
         """Count orders by account and state."""

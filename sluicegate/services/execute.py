@@ -223,6 +223,9 @@ class Executor:
                 return self._defer(orders, self._jittered(OUTAGE_WAIT_S), "exchange_unavailable")
 
     def _deny(self, order: Order, denial: OrderDenied) -> Results:
+        halt = self.halts.before_dead_letter(order.account)
+        if halt is not None:
+            return {order.order_id: self.performer.hold(order, halt)}
         letter = DeadLetter(
             order.order_id,
             order.account,

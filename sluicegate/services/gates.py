@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+
 from sluicegate.domain import instruments, risk
-from sluicegate.domain.errors import OrderDenied
+from sluicegate.domain.errors import OrderDenied, SluicegateError
 from sluicegate.domain.instruments import InstrumentRules
 from sluicegate.domain.orders import AmendRequest, Order, OrderRequest
 from sluicegate.ports import Account, Ledger
+
+log = structlog.get_logger(__name__)
 
 MINUTE = timedelta(seconds=60)
 
@@ -34,6 +38,21 @@ class Gates:
             OrderDenied: it must not be sent; reason and fix say why.
             ExchangeUnavailable: rules or prices cannot be had now; fail closed, try later.
         """
+        try:
+            return self._check(order, account)
+        except SluicegateError:
+            raise
+        except (
+            Exception
+        ) as e:  # a gate that raises denies: sent unchecked it might do harm, tried again it would loop
+            log.exception("gate_failed", order_id=order.order_id, account=order.account, symbol=order.symbol)
+            raise OrderDenied(
+                f"a gate failed: {type(e).__name__}",
+                reason="gate_failed",
+                fix="This is a fault of Sluicegate or of the instrument's rules; the log has the traceback.",
+            ) from e
+
+    def _check(self, order: Order, account: Account) -> OrderRequest:
         request = order.request
         fitted = instruments.fit(request, self._rules(order, account))
         recent = 0

@@ -11,12 +11,16 @@ from sluicegate.domain.errors import OrderRejected
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.outcomes import Action
+from sluicegate.domain.policy import Breaker
 from sluicegate.domain.records import Halt, Severity, account_scope, egress_scope
 from sluicegate.ports import Buckets, Clock, CodeBook, Ledger, OrderFilter, Quotas
 
 log = structlog.get_logger(__name__)
 
 BY_HAND = "manual"
+BREAKER = "breaker"
+_ORDERS_ALONE = frozenset({BY_HAND, BREAKER})
+"""Halts that the exchange did not ask for: cancels and looks go on."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Halts:
 
     Args:
         egress: name of the public IP that this host's requests leave from.
+        breaker: when too many dead letters halt an account.
     """
 
     ledger: Ledger
@@ -33,6 +38,7 @@ class Halts:
     codes: CodeBook
     clock: Clock
     egress: str
+    breaker: Breaker
     ip_halt_s: float = 600.0
 
     def on(self, account: str) -> Halt | None:
@@ -40,8 +46,8 @@ class Halts:
         return _longest(self._standing(account))
 
     def silencing(self, account: str) -> Halt | None:
-        """Return the halt that stops cancels and looks too: any but a person's, who stopped orders alone."""
-        return _longest([halt for halt in self._standing(account) if halt.code != BY_HAND])
+        """Return the halt that stops cancels and looks too: any but a person's and the breaker's."""
+        return _longest([halt for halt in self._standing(account) if halt.code not in _ORDERS_ALONE])
 
     def _standing(self, account: str) -> list[Halt]:
         now = self.clock.now()
@@ -64,6 +70,29 @@ class Halts:
             fix=f"{fix} Then run: sluicegate accounts resume {account}".strip(),
             at=now,
         )
+
+    def before_dead_letter(self, account: str) -> Halt | None:
+        """Halt an account of which too many orders become dead letters; asked before each of them.
+
+        A wrong deployment then parks its orders instead of dead-lettering them one and all. The ledger counts, so
+        it holds across all workers; as many more may still become dead letters as workers have orders in hand.
+
+        Returns:
+            The halt under which the order is parked; None: it may become a dead letter.
+        """
+        window_s = self.breaker.window_s
+        buried, placed = self.ledger.fates_within(account, self.clock.now(), timedelta(seconds=window_s))
+        dead, all_of_them = buried + 1, buried + 1 + placed
+        if not self.breaker.trips(dead, placed):
+            return None
+        self.halt_account(
+            account,
+            code=BREAKER,
+            message=f"{dead} of {all_of_them} orders of the last {window_s:g} s would be dead letters",
+            cause="Something other than single orders is wrong: a deployment, a setting, the account itself.",
+            fix=f"See: sluicegate dead-letters list --account {account}. Mend the cause, cancel what must not go.",
+        )
+        return self.on(account)
 
     def halt_egress(self, *, until: datetime, code: str, message: str, cause: str, fix: str) -> None:
         """Send nothing from this IP until `until`; one incident, one page."""

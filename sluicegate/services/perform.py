@@ -199,11 +199,15 @@ class Performer:
             )
 
     def bury(self, order: Order, decision: Bury, last: Patch, detail: Mapping[str, Any]) -> str:
-        """Make an order a dead letter."""
+        """Make an order a dead letter; the breaker parks it where too many have become one."""
         self._react(order, decision)
         return self._write([self._bury(order, decision, last, detail)])[order.order_id]
 
     def _bury(self, order: Order, decision: Bury, last: Patch, detail: Mapping[str, Any]) -> Move:
+        halt = self.halts.before_dead_letter(order.account)
+        if halt is not None:
+            held: Patch = {**last, "wake_at": order.deadline_at, "horizon_ms": None}
+            return Move(order, Event.PARKED, held, {**detail, "why": f"halted: {halt.code}"})
         letter = DeadLetter(
             order.order_id,
             order.account,

@@ -24,7 +24,10 @@ from test_ledger_changes import (  # noqa: F401
     test_order_that_was_moved_keeps_its_change_open,
     test_rest_change_lets_it_sleep_unless_it_was_moved,
 )
-from test_ledger_records import test_questions_are_open_orders_whose_code_asks_a_person  # noqa: F401
+from test_ledger_records import (  # noqa: F401
+    test_fates_within_counts_dead_letters_and_acknowledged_orders,
+    test_questions_are_open_orders_whose_code_asks_a_person,
+)
 from test_ledger_schedule import (  # noqa: F401
     test_take_due_changes_takes_oldest_first_once,
     test_take_due_looks_at_the_given_states_only,

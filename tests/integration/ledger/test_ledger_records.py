@@ -228,3 +228,17 @@ def test_questions_are_open_orders_whose_code_asks_a_person(ledger: Ledger) -> N
     assert asked[:1] == [order.order_id for order in ledger.questions(limit=1)]
     ledger.transition(ledger.get(ids[0]), Event.CANCELLED_UNSENT, {}, {})
     assert asked[1:] == [order.order_id for order in ledger.questions(limit=9)]
+
+
+def test_fates_within_counts_dead_letters_and_acknowledged_orders(ledger: Ledger) -> None:
+    """Of one account, in the window; its end belongs to it, its beginning does not."""
+    for at in (NOON - MINUTE, NOON - MINUTE / 2, NOON, NOON + MINUTE / 2):
+        kill(ledger, at)
+        order = accept_one(ledger)
+        claimed = ledger.transition(order, Event.CLAIMED, {}, {})
+        assert claimed is not None
+        assert ledger.transition(claimed, Event.ACKNOWLEDGED, {"acked_at": at}, {}) is not None
+    kill(ledger, NOON, account="other")
+    assert (2, 2) == ledger.fates_within("main", NOON, MINUTE)
+    assert (1, 0) == ledger.fates_within("other", NOON, MINUTE)
+    assert (0, 0) == ledger.fates_within("nobody", NOON, MINUTE)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sluicegate.domain.outcomes import Acknowledged, Action, InDoubt, NeverSent, RateHeaders, Refused, outcome_code
 from sluicegate.domain.policy import (
     Backoff,
+    Breaker,
     Bury,
     Decision,
     Expire,
@@ -342,3 +343,17 @@ def test_decide_at_the_deadline_expires():
 def test_outcome_code_is_the_metric_label(outcome: Any, expected: str):
     """Every outcome is counted under one code; success is 0."""
     assert expected == outcome_code(outcome)
+
+
+@pytest.mark.parametrize(
+    ("buried", "placed", "trips"),
+    [(19, 0, False), (20, 0, True), (20, 19, True), (20, 20, False), (21, 20, True), (20, 1000, False)],
+)
+def test_breaker_trips_by_share_and_least_number(buried: int, placed: int, trips: bool) -> None:
+    """More than half of at least twenty; a few bad orders, or many among very many, are single orders' faults."""
+    assert trips is Breaker().trips(buried, placed)
+
+
+def test_breaker_with_the_share_one_never_trips() -> None:
+    """Whoever wants every bad order as a dead letter switches it off."""
+    assert not Breaker(share=1).trips(10**6, 0)

@@ -201,6 +201,13 @@ class MemoryLedger:
         asked = [o for o in self.orders.values() if o.last_code in QUESTIONS and o.state in OPEN_STATES]
         return sorted(asked, key=lambda order: order.order_id)[:limit]
 
+    def fates_within(self, account: str, until: datetime, window: timedelta) -> tuple[int, int]:
+        """Count the dead letters and the acknowledged orders of an account."""
+        since = until - window
+        buried = [x.created_at for x in self.letters.values() if x.account == account]
+        placed = [o.acked_at for o in self.orders.values() if o.account == account and o.acked_at is not None]
+        return sum(since < at <= until for at in buried), sum(since < at <= until for at in placed)
+
     # --- fills ------------------------------------------------------------------------------------------------
 
     def add_executions(self, executions: Sequence[Execution]) -> int:

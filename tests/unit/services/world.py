@@ -9,7 +9,7 @@ from typing import Any
 from sluicegate.bybit.codebook import BybitCodeBook
 from sluicegate.bybit.retcodes import RetCodeTable
 from sluicegate.domain.orders import Category, OrderId
-from sluicegate.domain.policy import Backoff
+from sluicegate.domain.policy import Backoff, Breaker
 from sluicegate.domain.risk import RiskLimits
 from sluicegate.ports import Account, BucketSpec, Lane, LaneKind
 from sluicegate.ratelimit.memory import MemoryBuckets
@@ -35,6 +35,7 @@ from tests.unit.services.memory_ledger import MemoryLedger
 from tests.unit.services.venue import MARGIN_MS, RECV_WINDOW_MS, Venue
 
 LEASE_S = 8.0
+BREAKER = Breaker(share=0.5, least=4, window_s=60.0)
 REPUBLISH_S = 4.0
 CODES = BybitCodeBook(RetCodeTable.load())
 
@@ -155,7 +156,7 @@ class World:
 
         valve = Valve(buckets, accounts, accounts, ledger, clock, observer, lease_s=LEASE_S + 9)
         valve.uid("main")  # asked under a lock of threads, where no actor may stop
-        self.halts = Halts(ledger, buckets, accounts, CODES, clock, egress="default")
+        self.halts = Halts(ledger, buckets, accounts, CODES, clock, egress="default", breaker=BREAKER)
         performer = Performer(ledger, accounts, self.halts, clock, observer, backoff, rng)
         self.executor = Executor(
             ledger,
