@@ -96,8 +96,14 @@ def _documents(folder: str) -> list[Path]:
 
 
 def _index(folder: str, title: str) -> str:
-    lines = [f"- [{_title(path)}]({path.name})" for path in _documents(folder)]
+    """Return a page that lists the documents of a folder, with the alerts that lead to each."""
+    lines = [f"- [{_title(path)}]({path.name}){_alerts(path)}" for path in _documents(folder)]
     return "\n".join([f"# {title}", "", *lines, ""])
+
+
+def _alerts(path: Path) -> str:
+    line = re.search(r"^Alert: (.*)$", path.read_text(), re.MULTILINE)
+    return f": {line[1]}" if line else ""
 
 
 def _title(path: Path) -> str:

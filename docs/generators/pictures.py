@@ -15,8 +15,8 @@ _LEDGER, _REDIS, _BYBIT, _END = "#d9ead3", "#fbe5cd", "#f4d9d9", "#ececec"
 def order() -> str:
     """Return the picture of an order's way."""
     return picture(
-        960,
-        470,
+        1070,
+        480,
         "The way of an order from producer to exchange",
         _SOURCE,
         [
@@ -29,17 +29,20 @@ def order() -> str:
             Arrow([(650, 200), (650, 300)], ["7 decision"], (660, 250)),
             Arrow([(690, 145), (790, 145)], ["6 send"], (740, 135)),
             Arrow([(790, 178), (690, 178)], ["answer"], (740, 194)),
-            Arrow([(865, 300), (865, 200)], ["looks", "by link id"], (865, 243)),
-            Arrow([(790, 340), (690, 340)], ["evidence"], (740, 330)),
-            Arrow([(360, 380), (360, 410)]),
+            Arrow([(845, 300), (845, 200)], ["looks", "by link id"], (845, 243)),
+            Arrow([(990, 200), (990, 300)], ["private", "WebSocket"], (990, 243)),
+            Arrow([(780, 330), (690, 330)], ["evidence"], (735, 320)),
+            Arrow([(990, 360), (990, 378), (690, 378)], ["evidence"], (840, 378)),
+            Arrow([(360, 390), (360, 420)]),
             Box(20, 120, 170, 80, ("producer", "Python, CLI,", "send_task")),
             Box(280, 120, 160, 80, ("queue", "Celery on", "Valkey or Redis"), _REDIS),
             Box(530, 120, 160, 80, ("worker", "gates, policy")),
             Box(530, 20, 160, 64, ("token buckets", "Valkey or Redis"), _REDIS),
-            Box(790, 120, 150, 80, ("Bybit V5", "or the simulator"), _BYBIT),
-            Box(20, 300, 670, 80, _STORED, _LEDGER),
-            Box(790, 300, 150, 80, ("scheduler", "follows, resolves", "what is in doubt")),
-            Box(20, 410, 670, 44, ("dead letters with cause and fix, incidents and pages, metrics",), _END),
+            Box(790, 120, 260, 80, ("Bybit V5", "or the simulator"), _BYBIT),
+            Box(20, 300, 670, 90, _STORED, _LEDGER),
+            Box(780, 300, 130, 60, ("scheduler", "resolves doubt")),
+            Box(925, 300, 130, 60, ("stream", "follows orders")),
+            Box(20, 420, 670, 44, ("dead letters with cause and fix, incidents and pages, metrics",), _END),
         ],
     )  # fmt: skip
 

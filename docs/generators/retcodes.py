@@ -23,8 +23,8 @@ _DONE = {
     Action.HALT_IP: "Nothing leaves from this IP for ten minutes; one page.",
 }
 
-_INTRO = """What each answer to an order leads to. `sluicegate explain CODE` prints the same, with the usual
-cause; `sluicegate explain --list` prints every code. Names such as `net_read_timeout` stand for conditions
+_INTRO = """What each answer to an order leads to. `sluicegate explain CODE` prints the same;
+`sluicegate explain --list` prints every code. Names such as `net_read_timeout` stand for conditions
 without a code, and `*` for every code that Bybit does not document: the order is looked up, never guessed at."""
 
 
@@ -49,8 +49,8 @@ def _sections(rows: list[RetCode]) -> Iterator[str]:
         if found:
             yield f"## {action.value}"
             yield _DONE[action]
-            cells = [(code(row.code), row.scope, row.meaning, row.fix) for row in found]
-            yield table(("code", "scope", "meaning", "fix"), cells)
+            cells = [(code(row.code), row.scope, row.meaning, row.cause, row.fix) for row in found]
+            yield table(("code", "scope", "meaning", "cause", "fix"), cells)
 
 
 def _far(rows: list[RetCode]) -> str:
