@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,9 @@ from benchmarks.figures import Figure, compare
 from benchmarks.servers import valkey
 from sluicegate.bootstrap import Container
 from sluicegate.config import Settings
+from sluicegate.domain.batches import Line
 from sluicegate.domain.orders import NewOrder, OrderId, OrderRequest
+from sluicegate.ports import Standing
 from sluicegate.services.submit import new_order_id
 
 DUE = 20
@@ -42,9 +44,12 @@ class Silence:
     def publish_look(self, order_id: OrderId, described: str) -> None:
         """Take it."""
 
-    def backlog(self) -> int:
+    def standing(self, lines: Collection[Line]) -> Standing:  # noqa: ARG002 - the port's
         """Return that nothing waits."""
-        return 0
+        return Standing(0)
+
+    def note_waiting(self, lines: Collection[Line], for_s: float) -> None:
+        """Take note."""
 
 
 def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks

@@ -32,6 +32,7 @@ from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.lanes import Lanes
 from sluicegate.services.lookout import Lookout
+from sluicegate.services.pace import Pace
 from sluicegate.services.pages import Pages
 from sluicegate.services.perform import Performer
 from sluicegate.services.record import Recorder
@@ -219,7 +220,14 @@ class Container:
         exchange = self.settings.exchange
         lease_s = exchange.lease_s + exchange.read_timeout_s + exchange.connect_timeout_s
         return Valve(
-            self.buckets, self.quotas, self.accounts, self.ledger, self.clock, self.metrics, lease_s=lease_s
+            self.buckets,
+            self.quotas,
+            self.accounts,
+            self.ledger,
+            self.clock,
+            self.metrics,
+            lease_s=lease_s,
+            most_asleep=max(1, self.settings.worker.concurrency * 3 // 4),
         )
 
     @cached_property
@@ -365,6 +373,13 @@ class Container:
             self.publisher,
             self.halts,
             self.performer,
+            Pace(
+                self.ledger,
+                self.quotas,
+                self.buckets,
+                self.clock,
+                are_batches_on=self.settings.exchange.batches,
+            ),
             self.clock,
             self.metrics,
             republish_s=self.settings.worker.republish_s,

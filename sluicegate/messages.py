@@ -5,7 +5,8 @@ A message is a hint that carries order ids. Celery on Redis loses and doubles me
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -15,8 +16,10 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from sluicegate.config import Settings
+from sluicegate.domain.batches import Line
 from sluicegate.domain.errors import BrokerUnavailable
 from sluicegate.domain.orders import OrderId
+from sluicegate.ports import Standing
 
 ORDERS, CANCELS, CONTROL = "orders", "cancels", "control"
 INTAKE = "celery"
@@ -144,9 +147,25 @@ class CeleryPublisher:
         """Close the connections to the broker."""
         self._app.close()
 
-    def backlog(self) -> int:
-        """Return how many order messages wait in the broker."""
-        return self.lengths()[ORDERS]
+    def standing(self, lines: Collection[Line]) -> Standing:
+        """Return how the broker stands; see the port."""
+        asked = list(lines)
+        with _answering():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.llen(ORDERS)
+            if asked:
+                pipe.mget([_waiting_key(line) for line in asked])
+            messages, *marks = pipe.execute()
+        found = marks[0] if marks else []
+        return Standing(int(messages), frozenset(line for line, mark in zip(asked, found, strict=True) if mark))
+
+    def note_waiting(self, lines: Collection[Line], for_s: float) -> None:
+        """Let producers know which lines wait; see the port."""
+        with _answering():
+            pipe = self._client.pipeline(transaction=False)
+            for line in lines:
+                pipe.set(_waiting_key(line), 1, px=round(for_s * 1000))
+            pipe.execute()
 
     def lengths(self) -> dict[str, int]:
         """Return how many messages wait in each queue, and how many are in workers' hands (`unacked`).
@@ -154,14 +173,12 @@ class CeleryPublisher:
         Raises:
             BrokerUnavailable: no answer.
         """
-        try:
+        with _answering():
             pipe = self._client.pipeline(transaction=False)
             for name in QUEUES:
                 pipe.llen(name)
             pipe.hlen("unacked")
             return dict(zip((*QUEUES, "unacked"), map(int, pipe.execute()), strict=True))
-        except (redis.RedisError, OSError) as e:
-            raise BrokerUnavailable(f"the broker does not answer: {type(e).__name__}") from e
 
     def _publish(self, task: str, order_id: OrderId, line: str) -> None:
         try:
@@ -179,3 +196,16 @@ class CeleryPublisher:
             retry=False,
             ignore_result=True,
         )
+
+
+def _waiting_key(line: Line) -> str:
+    account, category = line
+    return f"sg:waiting:{account}:{category}"
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as e:
+        raise BrokerUnavailable(f"the broker does not answer: {type(e).__name__}") from e

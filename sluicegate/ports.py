@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
+from sluicegate.domain.batches import Line
 from sluicegate.domain.errors import LedgerConflict
 from sluicegate.domain.holdings import AccountView, Balance, ForeignOrder, Position
 from sluicegate.domain.instruments import InstrumentRules
@@ -224,12 +225,15 @@ class Ledger(Protocol):
     raises `LedgerUnavailable` when the database does not answer (fail closed: send nothing).
     """
 
-    def accept(self, orders: Sequence[NewOrder], *, wake_at: datetime) -> list[Receipt | LedgerConflict]:
+    def accept(
+        self, orders: Sequence[NewOrder], *, wake_at: datetime | Mapping[OrderId, datetime]
+    ) -> list[Receipt | LedgerConflict]:
         """Store new orders, state `accepted`, each with its first event, in one transaction.
 
         Args:
             orders: to store. One whose (account, client_order_id) is known is not stored again.
-            wake_at: when the scheduler publishes them, if nobody did before (an order due later: its due_at).
+            wake_at: when the scheduler publishes them, or each, if nobody did before (an order due later: its
+                due_at).
 
         Returns:
             One entry an order, same order: a receipt (`is_new` False for a repeated content), or the conflict.
@@ -307,6 +311,12 @@ class Ledger(Protocol):
 
     def rest(self, orders: Collection[Order], at: datetime) -> None:
         """Let orders that were taken sleep until `at`, unless someone woke them in between."""
+
+    def due_lines(self, now: datetime) -> list[Line]:
+        """Return the lines in which an accepted order's `wake_at` has come: cheap however many wait."""
+
+    def take_due_of(self, line: Line, now: datetime, *, limit: int, snooze: timedelta) -> list[Order]:
+        """Take accepted orders of one line, as `take_due` does."""
 
     def take_due(self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta) -> list[Order]:
         """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; no event, no version.
@@ -882,6 +892,19 @@ class CodeBook(Protocol):
 # --- messages, pages, metrics ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the broker stands.
+
+    Attributes:
+        messages: order messages that no worker has taken yet.
+        waiting: lines whose orders wait in the ledger; newcomers go behind them.
+    """
+
+    messages: int
+    waiting: frozenset[Line] = frozenset()
+
+
 class Publisher(Protocol):
     """Celery messages: hints that carry an order id and nothing else."""
 
@@ -909,8 +932,19 @@ class Publisher(Protocol):
             BrokerUnavailable: as above.
         """
 
-    def backlog(self) -> int:
-        """Return how many order messages wait in the broker."""
+    def standing(self, lines: Collection[Line]) -> Standing:
+        """Return how many order messages wait in the broker, and which of these lines have orders waiting.
+
+        Raises:
+            BrokerUnavailable: no answer.
+        """
+
+    def note_waiting(self, lines: Collection[Line], for_s: float) -> None:
+        """Let producers know, for a while, that orders of these lines wait in the ledger.
+
+        Raises:
+            BrokerUnavailable: no answer.
+        """
 
 
 class StreamObserver(Protocol):

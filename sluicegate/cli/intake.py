@@ -136,7 +136,7 @@ class Intake:
         if self._is_broker_down:
             return
         try:
-            self._container.publisher.backlog()
+            self._container.publisher.standing(())
         except BrokerUnavailable:
             self._is_broker_down = True
             warn(

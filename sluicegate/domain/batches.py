@@ -7,6 +7,9 @@ from typing import Final
 
 from sluicegate.domain.orders import Category, OrderId, OrderRequest
 
+Line = tuple[str, Category]
+"""Account and category: whose orders draw on the same quota, and wait in one line for it."""
+
 MOST: Final[Mapping[Category, int]] = {
     Category.LINEAR: 20,
     Category.INVERSE: 20,
@@ -46,7 +49,7 @@ def companies(requests: Mapping[OrderId, OrderRequest], *, are_on: bool = True) 
         The companies, each no larger than a batch, in the order of their first members.
     """
     formed: list[list[OrderId]] = []
-    open_companies: dict[tuple[str, Category], list[OrderId]] = {}
+    open_companies: dict[Line, list[OrderId]] = {}
     for order_id, request in requests.items():
         key = (request.account, request.category)
         company = open_companies.get(key) if are_on and may_share(request) else None

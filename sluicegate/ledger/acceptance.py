@@ -29,8 +29,10 @@ class _Candidate:
     row: Mapping[str, Any]
 
     @classmethod
-    def of(cls, order: NewOrder, wake_at: datetime) -> _Candidate:
+    def of(cls, order: NewOrder, wake_at: datetime | Mapping[OrderId, datetime]) -> _Candidate:
         row = from_new_order(order, order.request.fingerprint())
+        if isinstance(wake_at, Mapping):
+            wake_at = wake_at[order.order_id]
         row["wake_at"] = max(wake_at, row["due_at"])
         return cls((row["account"], row["client_order_id"]), row)
 
@@ -52,7 +54,9 @@ class _Holder:
 class Acceptance(Store):
     """Stores new orders."""
 
-    def accept(self, orders: Sequence[NewOrder], *, wake_at: datetime) -> list[Receipt | LedgerConflict]:
+    def accept(
+        self, orders: Sequence[NewOrder], *, wake_at: datetime | Mapping[OrderId, datetime]
+    ) -> list[Receipt | LedgerConflict]:
         """Store new orders, each with its first event, in one transaction; see the port.
 
         When this raises `LedgerUnavailable` the commit may have happened all the same: hand over the same

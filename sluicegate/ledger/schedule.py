@@ -21,16 +21,18 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
 
+from sluicegate.domain.batches import Line
 from sluicegate.domain.lifecycle import OPEN_STATES, State
-from sluicegate.domain.orders import Order
+from sluicegate.domain.orders import Category, Order
 from sluicegate.domain.records import Change
 from sluicegate.ledger.rows import AnyRow, to_change, to_order
 from sluicegate.ledger.store import Store, batches
-from sluicegate.ledger.tables import ORDER_CHANGES, ORDERS
+from sluicegate.ledger.tables import IN_LINE_ROWS, ORDER_CHANGES, ORDERS
 
 _PRIORITIES = range(9, -1, -1)
 
@@ -58,10 +60,34 @@ class Schedule(Store):
         """Take orders whose `wake_at` has come and let them sleep until `now + snooze`; see the port."""
         if not states or limit < 1:
             return []
+        wanted = {"now": now, "limit": limit}
+        return self._take_by(_due(frozenset(states), is_shared=not self._is_sqlite), wanted, now + snooze)
+
+    def take_due_of(self, line: Line, now: datetime, *, limit: int, snooze: timedelta) -> list[Order]:
+        """Take accepted orders of one line; see the port."""
+        if limit < 1:
+            return []
+        account, category = line
+        wanted = {"now": now, "limit": limit, "line_account": account, "line_category": category.value}
+        return self._take_by(_due_of_line(is_shared=not self._is_sqlite), wanted, now + snooze)
+
+    def due_lines(self, now: datetime) -> list[Line]:
+        """Return the lines in which something is due: some index probes for each line that has orders at all."""
+        lines: list[Line] = []
+        after: dict[str, Any] = {"line_account": "", "line_category": ""}
+        with self._reading() as connection:
+            while True:
+                row = connection.execute(_next_line(), after).one_or_none()
+                if row is None:
+                    return lines
+                after = {"line_account": row.account, "line_category": row.category}
+                if connection.execute(_is_due(), {**after, "now": now}).scalar_one():
+                    lines.append((row.account, Category(row.category)))
+
+    def _take_by(self, due: Select[Any], wanted: dict[str, Any], until: datetime) -> list[Order]:
         take = _take_alone if self._is_sqlite else _take_beside_others
-        wanted, until = {"now": now, "limit": limit}, now + snooze
         with self._writing() as connection:
-            rows = take(connection, frozenset(states), wanted, until)
+            rows = take(connection, due, wanted, until)
         return [replace(to_order(row), wake_at=until) for row in rows]
 
     def take_due_changes(self, now: datetime, *, limit: int, snooze: timedelta) -> list[Change]:
@@ -83,12 +109,12 @@ class Schedule(Store):
 
 
 def _take_alone(
-    connection: Connection, states: frozenset[State], wanted: dict[str, Any], until: datetime
+    connection: Connection, query: Select[Any], wanted: dict[str, Any], until: datetime
 ) -> Sequence[AnyRow]:
     """Take orders on SQLite, where the transaction keeps every other writer out."""
-    due = _due(states, is_shared=False).subquery()
-    query = select(ORDERS).join(due, ORDERS.c.order_id == due.c.order_id)
-    ordered = query.order_by(due.c.priority.desc(), due.c.wake_at, due.c.order_id)
+    due = query.subquery()
+    joined = select(ORDERS).join(due, ORDERS.c.order_id == due.c.order_id)
+    ordered = joined.order_by(due.c.priority.desc(), due.c.wake_at, due.c.order_id)
     rows = connection.execute(ordered, wanted).all()
     for some in batches([row.order_id for row in rows]):
         connection.execute(update(ORDERS).where(ORDERS.c.order_id.in_(some)).values(wake_at=until))
@@ -96,11 +122,11 @@ def _take_alone(
 
 
 def _take_beside_others(
-    connection: Connection, states: frozenset[State], wanted: dict[str, Any], until: datetime
+    connection: Connection, query: Select[Any], wanted: dict[str, Any], until: datetime
 ) -> Sequence[AnyRow]:
     """Take orders on PostgreSQL in one statement; rows that another scheduler holds are left to it."""
     # Materialized: the rows are locked and counted once, whatever the plan of the update.
-    due: CTE = _due(states, is_shared=True).cte("due").prefix_with("MATERIALIZED")
+    due: CTE = query.cte("due").prefix_with("MATERIALIZED")
     take = (
         update(ORDERS)
         .where(ORDERS.c.order_id == due.c.order_id)
@@ -119,16 +145,58 @@ def _due(states: frozenset[State], *, is_shared: bool) -> Select[Any]:
     follows `limit` and not the number of orders that wait. A single sort over all that is due would read it all.
     """
     o = ORDERS.c
-    arms: list[Select[Any]] = []
-    for priority in _PRIORITIES:
-        for state in sorted(states):
-            arm = select(o.order_id, o.priority, o.wake_at).where(
-                o.state == state.value, o.priority == priority, o.wake_at <= bindparam("now")
-            )
-            arm = arm.order_by(o.wake_at).limit(bindparam("limit", type_=Integer))
-            if is_shared:
-                arm = arm.with_for_update(skip_locked=True, key_share=True)
-            arms.append(select(arm.subquery()))
+    return _most_urgent(
+        [
+            _arm(priority, o.state == state.value, is_shared=is_shared)
+            for priority in _PRIORITIES
+            for state in sorted(states)
+        ]
+    )
+
+
+@lru_cache(maxsize=2)
+def _due_of_line(*, is_shared: bool) -> Select[Any]:
+    """Return the query for the ids of a line's due orders, most urgent first; each arm a range of its index."""
+    return _most_urgent([_arm(priority, *_in_line(), is_shared=is_shared) for priority in _PRIORITIES])
+
+
+def _in_line() -> tuple[Any, ...]:
+    o = ORDERS.c
+    return IN_LINE_ROWS, o.account == bindparam("line_account"), o.category == bindparam("line_category")
+
+
+@lru_cache(maxsize=1)
+def _next_line() -> Select[Any]:
+    """Return the query for the line after another: one step over the index, however many wait in a line."""
+    pair = (ORDERS.c.account, ORDERS.c.category)
+    after = tuple_(*pair) > tuple_(bindparam("line_account"), bindparam("line_category"))
+    return select(*pair).where(IN_LINE_ROWS, after).order_by(*pair).limit(1)
+
+
+@lru_cache(maxsize=1)
+def _is_due() -> Select[Any]:
+    """Return the query whether something is due in a line."""
+    o = ORDERS.c
+    arms = (
+        exists().where(*_in_line(), o.priority == priority, o.wake_at <= bindparam("now"))
+        for priority in _PRIORITIES
+    )
+    return select(or_(*arms))
+
+
+def _arm(priority: int, *of: Any, is_shared: bool) -> Select[Any]:
+    """Return the query for the due orders of one priority, oldest first."""
+    o = ORDERS.c
+    arm = select(o.order_id, o.priority, o.wake_at).where(
+        *of, o.priority == priority, o.wake_at <= bindparam("now")
+    )
+    arm = arm.order_by(o.wake_at).limit(bindparam("limit", type_=Integer))
+    if is_shared:
+        arm = arm.with_for_update(skip_locked=True, key_share=True)
+    return select(arm.subquery())
+
+
+def _most_urgent(arms: Sequence[Select[Any]]) -> Select[Any]:
     every: Subquery = union_all(*arms).subquery()
     e = every.c
     ordered = select(every).order_by(e.priority.desc(), e.wake_at, e.order_id)

@@ -30,6 +30,7 @@ _ENDED = ", ".join(sorted(f"'{state.value}'" for state in END_STATES))
 # Written out, not bound: SQLite uses a partial index only for a query that repeats its condition.
 WAKING_ROWS = text("wake_at IS NOT NULL")
 ACCEPTED_ROWS = text("state = 'accepted'")
+IN_LINE_ROWS = text("state = 'accepted' AND wake_at IS NOT NULL")
 UNRESOLVED_ROWS = text("resolved_at IS NULL")
 PAGING_ROWS = text("page_at IS NOT NULL")
 ACKED_ROWS = text("acked_at IS NOT NULL")
@@ -63,6 +64,8 @@ class OrderRow(LedgerRow, table=True):
         CheckConstraint(f"wake_at IS NULL OR state NOT IN ({_ENDED})", name="ended_never_wakes"),
         # One range per state and priority: what is due costs the same whatever else waits.
         _partial("ix_orders_wake", "state", "priority", "wake_at", where=WAKING_ROWS),
+        # One range per line and priority: who waits in one line costs nothing in another.
+        _partial("ix_orders_line", "account", "category", "priority", "wake_at", where=IN_LINE_ROWS),
         _partial("ix_orders_accepted_due_at", "due_at", where=ACCEPTED_ROWS),
         _partial("ix_orders_questions", "order_id", where=QUESTION_ROWS),
         _partial("ix_orders_account_acked_at", "account", "acked_at", where=ACKED_ROWS),

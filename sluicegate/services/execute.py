@@ -206,7 +206,7 @@ class Executor:
         name = orders[0].account
         match error:
             case BucketDenied():
-                return self._defer(orders, error.retry_after_s - self.max_wait_s / 2, "quota")
+                return self._back_in_line(orders)
             case BucketUnavailable():
                 log.error("bucket_unavailable", account=name, orders=len(orders), error=str(error))
                 return self._defer(orders, self._jittered(OUTAGE_WAIT_S), "bucket_unavailable")
@@ -249,6 +249,13 @@ class Executor:
         )
         detail = {"reason": denial.reason, "message": str(denial)}
         return self._move([Move(order, Event.DEAD_LETTERED, {}, detail, letter)])
+
+    def _back_in_line(self, orders: Sequence[Order]) -> Results:
+        """Put orders that found no token at the head of their line: its pace brings them back (`pace.py`)."""
+        for _order in orders:
+            self.observer.retried("quota")
+        why = {"why": "quota"}
+        return self._move([Move(order, Event.DEFERRED, {"wake_at": order.created_at}, why) for order in orders])
 
     def _defer(self, orders: Sequence[Order], wait_s: float, reason: str) -> Results:
         soonest = self.clock.now() + timedelta(seconds=max(0.0, wait_s))

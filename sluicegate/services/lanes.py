@@ -1,7 +1,7 @@
 """Lanes: the ways of new orders to the exchange, and who travels together.
 
 An account may send orders through two endpoints, each with a quota of its own: one order a request, or several in
-a batch. Whatever grants a token first is taken. docs/adr/0012-lanes.md says why orders meet in the ledger and not
+a batch. Whatever grants a token first is taken. docs/adr/0013-lanes.md says why orders meet in the ledger and not
 in the worker.
 """
 

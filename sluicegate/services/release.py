@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
-from sluicegate.domain.batches import companies
+from sluicegate.domain.batches import MOST, Line, companies
 from sluicegate.domain.errors import BrokerUnavailable
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
-from sluicegate.domain.records import Halt
 from sluicegate.ports import Clock, Ledger, Observer, Publisher
 from sluicegate.services.halts import Halts
+from sluicegate.services.pace import Pace
 from sluicegate.services.perform import Performer
 from sluicegate.services.submit import FULL_QUEUE, describe
 
@@ -24,6 +25,8 @@ BATCH = 500
 DOUBT_SNOOZE = timedelta(seconds=10)
 """A look sets the next one itself, sooner; this counts when the look was lost."""
 CHANGE_SNOOZE = timedelta(seconds=1)
+WAITING_FOR_S = 2.0
+"""Producers believe so long that a line waits; a scheduler that runs says so again before."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Releaser:
     publisher: Publisher
     halts: Halts
     performer: Performer
+    pace: Pace
     clock: Clock
     observer: Observer
     republish_s: float
@@ -65,26 +69,45 @@ class Releaser:
         }
 
     def _publish_due(self) -> int:
+        """Hand out of each line what its quota carries; the rest of the line costs nothing."""
         now = self.clock.now()
-        room = FULL_QUEUE - self._backlog()
-        if room <= 0:
-            return 0
-        snooze = timedelta(seconds=self.republish_s)
-        taken = self.ledger.take_due(now, states=[State.ACCEPTED], limit=min(BATCH, room), snooze=snooze)
-        stopped: dict[str, Halt | None] = {}
-        due: list[Order] = []
+        free = FULL_QUEUE - self._backlog()
+        lines = self.ledger.due_lines(now)
+        share = math.ceil(free / max(1, len(lines)))  # messages a line; one that is long leaves room for others
+        waiting: list[Line] = []
+        published = 0
+        for line in lines:
+            _account, category = line
+            room = min(self.pace.room(line), BATCH, max(0, share) * (MOST[category] if self.are_batches_on else 1))
+            taken = self.ledger.take_due_of(line, now, limit=room, snooze=timedelta(seconds=self.republish_s))
+            if len(taken) == room:
+                waiting.append(line)
+            if taken:
+                self.pace.handed_out(line, len(taken))
+                published += self._publish(self._sendable(taken, now))
+        self._note_waiting(waiting)
+        return published
+
+    def _sendable(self, taken: Sequence[Order], now: datetime) -> list[Order]:
+        """Return orders of one account without those whose time is over, or that a halt stops."""
+        due = []
+        halt = self.halts.on(taken[0].account)
         for order in taken:
             if order.deadline_at is not None and order.deadline_at <= now:
                 self._expire(order, "its deadline passed before it was sent")
-                continue
-            if order.account not in stopped:
-                stopped[order.account] = self.halts.on(order.account)
-            halt = stopped[order.account]
-            if halt is not None:
+            elif halt is not None:
                 self.performer.hold(order, halt)
-                continue
-            due.append(order)
-        return self._publish(due)
+            else:
+                due.append(order)
+        return due
+
+    def _note_waiting(self, lines: Sequence[Line]) -> None:
+        if not lines:
+            return
+        try:
+            self.publisher.note_waiting(lines, WAITING_FOR_S)
+        except BrokerUnavailable as e:  # producers may publish orders that go before those that wait
+            log.warning("broker_unavailable", error=str(e))
 
     def _publish(self, due: Sequence[Order]) -> int:
         if not due:
@@ -154,7 +177,7 @@ class Releaser:
 
     def _backlog(self) -> int:
         try:
-            return self.publisher.backlog()
+            return self.publisher.standing(()).messages
         except BrokerUnavailable as e:
             log.warning("broker_unavailable", error=str(e))
             return FULL_QUEUE

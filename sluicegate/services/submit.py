@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from ulid import ULID
 
-from sluicegate.domain.batches import companies
+from sluicegate.domain.batches import Line, companies
 from sluicegate.domain.errors import BrokerUnavailable, InvalidOrder, LedgerConflict
 from sluicegate.domain.orders import NewOrder, OrderId, OrderRequest, Receipt
 from sluicegate.ports import Clock, Ledger, Observer, Publisher
@@ -17,6 +18,8 @@ from sluicegate.ports import Clock, Ledger, Observer, Publisher
 log = structlog.get_logger(__name__)
 
 CHUNK = 500
+DIRECT = 100
+"""Orders of one line that a call publishes itself; more may wait a quarter of a second for the scheduler."""
 FULL_QUEUE = 200
 """With so many messages waiting the workers have enough to do; the rest waits in the ledger, not in the broker."""
 
@@ -84,8 +87,9 @@ class Submitter:
             LedgerUnavailable: nothing was accepted.
         """
         now = self.clock.now()
-        may_publish = self._has_room()
-        wake_at = now + timedelta(seconds=self.republish_s) if may_publish else now
+        direct = self._direct(orders, now)
+        later = now + timedelta(seconds=self.republish_s)
+        wake_at = {order.order_id: later if order.order_id in direct else now for order in orders}
         results = self.ledger.accept(orders, wake_at=wake_at)
         fresh = [
             order
@@ -94,8 +98,8 @@ class Submitter:
         ]
         for order in fresh:
             self.observer.moved(order.request.account, "accepted")
-        due = [order for order in fresh if order.due_at <= now]
-        if may_publish and due:
+        due = [order for order in fresh if order.order_id in direct]
+        if due:
             self._publish(due)
         return results
 
@@ -108,12 +112,31 @@ class Submitter:
         except BrokerUnavailable as e:
             log.warning("publish_failed", orders=len(due), error=str(e), then="the scheduler publishes them")
 
-    def _has_room(self) -> bool:
+    def _direct(self, orders: Sequence[NewOrder], now: datetime) -> set[OrderId]:
+        """Return the orders that are published at once; the others wait in their lines for the scheduler.
+
+        Nobody overtakes a line that waits, and nobody fills the broker: the first `DIRECT` of each line may go.
+        """
+        due = [order for order in orders if order.due_at <= now]
         try:
-            return self.publisher.backlog() < FULL_QUEUE
+            standing = self.publisher.standing({_line(order) for order in due})
         except BrokerUnavailable as e:
             log.warning("broker_unavailable", error=str(e), then="the scheduler publishes the orders later")
-            return False
+            return set()
+        if standing.messages >= FULL_QUEUE:
+            return set()
+        left: Counter[Line] = Counter()
+        direct: set[OrderId] = set()
+        for order in due:
+            line = _line(order)
+            left[line] += 1
+            if left[line] <= DIRECT and line not in standing.waiting:
+                direct.add(order.order_id)
+        return direct
+
+
+def _line(order: NewOrder) -> Line:
+    return order.request.account, order.request.category
 
 
 def describe(request: OrderRequest) -> str:

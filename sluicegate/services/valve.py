@@ -86,6 +86,24 @@ class Passage:
         return Trip(venue, max(0.0, self.left_at_s - ready_at_s), told)
 
 
+class Sleepers:
+    """Counts the threads that wait for a token."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._counting = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Count this thread."""
+        with self._counting:
+            self.count += 1
+
+    def __exit__(self, *_error: object) -> None:
+        """Count it no more."""
+        with self._counting:
+            self.count -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """Orders on their way through one lane.
@@ -106,6 +124,8 @@ class Valve:
 
     Args:
         lease_s: tokens of a request that nobody settles come back after so long.
+        most_asleep: threads that may wait for the tokens of new orders at once; the others are there for accounts
+            that have tokens.
     """
 
     buckets: Buckets
@@ -115,6 +135,8 @@ class Valve:
     clock: Clock
     observer: Observer
     lease_s: float
+    most_asleep: int = 12
+    _asleep: Sleepers = field(default_factory=Sleepers)
     _uids: dict[str, str] = field(default_factory=dict)
     _refusals: dict[str, tuple[float, OrderRejected]] = field(default_factory=dict)
     _asking: threading.Lock = field(default_factory=threading.Lock)
@@ -155,8 +177,9 @@ class Valve:
             BucketDenied, BucketUnavailable, OrderRejected, ExchangeUnavailable: as `open`.
         """
         lanes, beside = self.quotas.lanes(account, self.uid(account), paths, category)
+        patience_s = max_wait_s if self._asleep.count < self.most_asleep else 0.0
         granted = self.buckets.acquire_lane(
-            lanes, beside, orders=orders, max_wait_s=max_wait_s, lease_s=self.lease_s
+            lanes, beside, orders=orders, max_wait_s=patience_s, lease_s=self.lease_s
         )
         with self._paid(granted.grants, account, granted.lane.path) as passages:
             yield Crossing(granted.lane, granted.orders, passages)
@@ -183,7 +206,8 @@ class Valve:
         for grant in grants:
             for spec in grant.specs:
                 self.observer.spent(spec.name, spec.cost)
-        self.clock.sleep(wait_s)
+        with self._asleep:
+            self.clock.sleep(wait_s)
         passages = tuple(Passage(waited_s=wait_s) for _ in grants)
         try:
             yield passages

@@ -94,6 +94,15 @@ def test_orders_handed_over_together_use_both_lanes_within_their_limits(rig: Rig
     assert figures(rig, 1001, CREATE_BATCH)["requests"] < used[CREATE_BATCH]
 
 
+def test_long_line_of_one_account_does_not_hold_up_another(rig: Rig) -> None:
+    """While 1,500 orders of an account wait, those of another go out one after the other, at once."""
+    flood = submit(rig, orders(1500, "a2"))
+    for _one in range(5):
+        await_live(rig, submit(rig, orders(1, "a5")))
+    assert states(rig, flood)[State.ACCEPTED] > 1000
+    rig.container.halts.halt_account("a2", code="manual", message="", cause="", fix="")  # it would go on for long
+
+
 def test_order_of_a_batch_that_is_over_the_limit_goes_back_alone(rig: Rig) -> None:
     """The exchange admits five of a batch: those are live at once, the others come again and are live too."""
     rig.control("limits", uid=1003, endpoint=CREATE_BATCH, category="linear", limit=5)

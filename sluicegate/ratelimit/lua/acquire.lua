@@ -209,7 +209,7 @@ end
 local retry_at = now
 for _, bucket in ipairs(buckets) do
   if bucket.ready - now > max_wait then
-    -- Who may take another lane queues for none: the ledger keeps these orders in line (docs/adr/0012-lanes.md).
+    -- Who may take another lane queues for none: the ledger keeps these orders in line (docs/adr/0013-lanes.md).
     retry_at = math.max(retry_at, chosen and bucket.ready or give_ticket(bucket))
   end
 end

@@ -9,7 +9,7 @@ from ledger_cases import NOON, SNOOZE, accept, change, new_order
 from sqlalchemy import Engine, text
 
 from sluicegate.domain.lifecycle import OPEN_STATES, Event, State
-from sluicegate.domain.orders import ChangeKind
+from sluicegate.domain.orders import Category, ChangeKind
 from sluicegate.domain.records import ChangeState
 from sluicegate.ports import Ledger
 
@@ -108,3 +108,33 @@ def test_take_due_changes_takes_oldest_first_once(ledger: Ledger) -> None:
     assert [(c.change_id, c.wake_at) for c in (*first, *second)] == [("c0", NOON + SNOOZE), ("c1", NOON + SNOOZE)]
     assert ledger.open_changes(order.order_id)[:2] == [*first, *second]
     assert ledger.take_due_changes(NOON, limit=9, snooze=SNOOZE) == []
+
+
+def test_due_lines_names_each_account_and_category_with_something_due(ledger: Ledger) -> None:
+    """Lines are told apart by account and category; sleeping orders and other states make none."""
+    accept(
+        ledger,
+        *(new_order() for _ in range(3)),
+        new_order(account="other"),
+        new_order(account="other", category="spot"),
+        new_order(account="later", due_at=NOON + timedelta(hours=1)),
+    )
+    assert ledger.due_lines(NOON) == [
+        ("main", Category.LINEAR),
+        ("other", Category.LINEAR),
+        ("other", Category.SPOT),
+    ]
+    line = ("main", Category.LINEAR)
+    taken = ledger.take_due_of(line, NOON, limit=9, snooze=SNOOZE)
+    assert {"main"} == {order.account for order in taken}
+    assert len(taken) == 3
+    assert line not in ledger.due_lines(NOON)
+    assert line in ledger.due_lines(NOON + SNOOZE)
+
+
+def test_take_due_of_takes_the_most_urgent_then_the_oldest(ledger: Ledger) -> None:
+    """Within a line priority decides, then how long an order has waited; the limit leaves the rest."""
+    orders = accept(ledger, *(new_order(priority=priority) for priority in (0, 0, 5)))
+    ledger.wake(orders[1].order_id, NOON - timedelta(seconds=9))
+    taken = ledger.take_due_of(("main", Category.LINEAR), NOON, limit=2, snooze=SNOOZE)
+    assert [orders[2].order_id, orders[1].order_id] == [order.order_id for order in taken]

@@ -44,7 +44,7 @@ class FailingSubmitter:
 class SilentBroker:
     """A broker that does not answer."""
 
-    def backlog(self) -> int:
+    def standing(self, lines):
         """Fail."""
         raise BrokerUnavailable("gone")
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sluicegate.domain.batches import Line
 from sluicegate.domain.errors import LedgerConflict, OrderNotFound
 from sluicegate.domain.lifecycle import END_STATES, OPEN_STATES, Event, State, next_state
 from sluicegate.domain.orders import Execution, NewOrder, Order, OrderEvent, OrderId, Receipt
@@ -42,9 +43,14 @@ class MemoryLedger:
 
     # --- orders -----------------------------------------------------------------------------------------------
 
-    def accept(self, orders: Sequence[NewOrder], *, wake_at: datetime) -> list[Receipt | LedgerConflict]:
+    def accept(
+        self, orders: Sequence[NewOrder], *, wake_at: datetime | Mapping[OrderId, datetime]
+    ) -> list[Receipt | LedgerConflict]:
         """Store new orders, once a client order id."""
-        return [self._accept(order, wake_at) for order in orders]
+        return [
+            self._accept(order, wake_at[order.order_id] if isinstance(wake_at, Mapping) else wake_at)
+            for order in orders
+        ]
 
     def _accept(self, new: NewOrder, wake_at: datetime) -> Receipt | LedgerConflict:
         request = new.request
@@ -171,11 +177,35 @@ class MemoryLedger:
             if stored.wake_at == order.wake_at:
                 self.orders[order.order_id] = replace(stored, wake_at=at)
 
+    def due_lines(self, now: datetime) -> list[Line]:
+        """Return the lines with due orders."""
+        waiting = (o for o in self.orders.values() if o.state is State.ACCEPTED)
+        return sorted({(o.account, o.category) for o in waiting if o.wake_at is not None and o.wake_at <= now})
+
+    def take_due_of(self, line: Line, now: datetime, *, limit: int, snooze: timedelta) -> list[Order]:
+        """Take due orders of a line, most urgent first."""
+        mine = {key: order for key, order in self.orders.items() if (order.account, order.category) == line}
+        return self._take(mine, now, [State.ACCEPTED], limit, snooze)
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return the accounts."""
+        return list(self._accounts.values())
+
     def take_due(self, now: datetime, *, states: Collection[State], limit: int, snooze: timedelta) -> list[Order]:
         """Take due orders, most urgent first."""
+        return self._take(self.orders, now, states, limit, snooze)
+
+    def _take(
+        self,
+        orders: Mapping[OrderId, Order],
+        now: datetime,
+        states: Collection[State],
+        limit: int,
+        snooze: timedelta,
+    ) -> list[Order]:
         due = [
             order
-            for order in self.orders.values()
+            for order in orders.values()
             if order.state in states and order.wake_at is not None and order.wake_at <= now
         ]
         due.sort(key=lambda order: (-order.priority, order.wake_at, order.order_id))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sluicegate.bybit.codebook import BybitCodeBook
 from sluicegate.bybit.retcodes import RetCodeTable
+from sluicegate.domain.batches import Line
 from sluicegate.domain.orders import Category, OrderId
 from sluicegate.domain.policy import Backoff, Breaker
 from sluicegate.domain.risk import RiskLimits
-from sluicegate.ports import Account, BucketSpec, Lane, LaneKind
+from sluicegate.ports import Account, BucketSpec, Lane, LaneKind, Standing
 from sluicegate.ratelimit.memory import MemoryBuckets
 from sluicegate.services.agenda import Agenda
 from sluicegate.services.changes import Changes
@@ -22,6 +23,7 @@ from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.lanes import Lanes
 from sluicegate.services.lookout import Lookout
+from sluicegate.services.pace import Pace
 from sluicegate.services.perform import Performer
 from sluicegate.services.record import Recorder
 from sluicegate.services.release import Releaser
@@ -67,6 +69,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.waiting: list[Message] = []
+        self.lines: set[Line] = set()
 
     def publish_orders(self, companies: Sequence[Mapping[OrderId, str]]) -> None:
         """Say that orders are due."""
@@ -80,9 +83,13 @@ class Broker:
         """Say that an order is to be looked at."""
         self.waiting.append(Message("look", order_id))
 
-    def backlog(self) -> int:
-        """Return how many wait."""
-        return len(self.waiting)
+    def standing(self, lines: Collection[Line]) -> Standing:
+        """Return how many messages wait, and whose orders."""
+        return Standing(len(self.waiting), frozenset(set(lines) & self.lines))
+
+    def note_waiting(self, lines: Collection[Line], for_s: float) -> None:
+        """Remember whose orders wait in the ledger."""
+        self.lines = set(lines)
 
 
 class OneAccount:
@@ -146,7 +153,8 @@ class World:
         self.accounts = accounts = OneAccount(self.venue)
         ledger: Any = Interleaved("ledger", self.store)
         publisher: Any = Interleaved("publisher", self.broker)
-        buckets: Any = Interleaved("buckets", MemoryBuckets(self.clock, starts_full=True))
+        self.buckets = MemoryBuckets(self.clock, starts_full=True)
+        buckets: Any = Interleaved("buckets", self.buckets)
         backoff = Backoff(base_s=0.5, cap_s=2.0, max_attempts=4)
         observer: Any = Nobody()
         clock = self.clock
@@ -210,8 +218,9 @@ class World:
         self.submitter = Submitter(
             ledger, publisher, clock, observer, known_accounts=frozenset({"main"}), republish_s=REPUBLISH_S
         )
+        pace = Pace(ledger, accounts, buckets, clock)
         self.releaser = Releaser(
-            ledger, publisher, self.halts, performer, clock, observer, republish_s=REPUBLISH_S
+            ledger, publisher, self.halts, performer, pace, clock, observer, republish_s=REPUBLISH_S
         )
 
     def perform(self, message: Message) -> str:

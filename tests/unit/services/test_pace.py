@@ -1,0 +1,107 @@
+"""Orders are handed out of each line at the pace of its quota, most urgent first, and the rest waits untouched."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sluicegate.domain.lifecycle import State
+from sluicegate.domain.orders import Category, NewOrder, OrderId
+from sluicegate.ports import LaneKind
+from sluicegate.services.lanes import CREATE, CREATE_BATCH
+from sluicegate.services.pace import AHEAD_S, SURPLUS
+from sluicegate.services.submit import DIRECT
+from tests.unit.domain import examples
+from tests.unit.services.world import World
+
+PATHS = {LaneKind.ALONE: CREATE, LaneKind.TOGETHER: CREATE_BATCH}
+RATE = 4
+"""Both lanes of the world: two a second each."""
+
+
+def submit(world: World, count: int, **fields: object) -> list[OrderId]:
+    """Hand orders over in one call."""
+    first = len(world.store.orders)
+    ids = [OrderId(f"O-{first + number:05}") for number in range(count)]
+    now = world.clock.now()
+    world.submitter.accept(
+        [NewOrder(one, examples.order(client_order_id=f"c-{one}", **fields), now) for one in ids]
+    )
+    return ids
+
+
+def published(world: World) -> list[OrderId]:
+    """Return the orders of the waiting messages, and take these away."""
+    told, world.broker.waiting = world.broker.waiting, []
+    return [order_id for message in told for order_id in (message.order_id, *message.others)]
+
+
+def test_long_line_is_handed_out_at_the_pace_of_its_quota() -> None:
+    """Of a thousand orders as many go out in ten seconds as the quota carries, a little more, and none twice."""
+    world = World()
+    submit(world, 1000)
+    seen = Counter(published(world))
+    assert sum(seen.values()) == DIRECT
+    for _round in range(40):
+        world.clock.advance(0.25)
+        world.releaser.release()
+        seen.update(order for order in published(world) if order not in seen)
+    handed_out = sum(seen.values()) - DIRECT
+    assert 10 * RATE <= handed_out <= RATE * (1 + AHEAD_S) + 10 * RATE * SURPLUS + 1
+
+
+def test_newcomer_of_a_waiting_line_does_not_overtake_it() -> None:
+    """While orders wait in the ledger, a new one of their line is not published past them."""
+    world = World()
+    submit(world, 200)
+    world.releaser.release()
+    published(world)
+    [late] = submit(world, 1)
+    assert published(world) == []
+    assert world.store.orders[late].state is State.ACCEPTED
+
+
+def test_urgent_order_goes_before_those_that_waited_longer() -> None:
+    """Within a line `priority` decides, then age."""
+    world = World()
+    submit(world, 200)
+    world.releaser.release()
+    published(world)
+    world.clock.advance(1)
+    [urgent] = submit(world, 1, priority=9)
+    world.releaser.release()
+    first, *_rest = published(world)
+    assert urgent == first
+
+
+def test_order_that_found_no_token_goes_back_to_the_head_of_its_line() -> None:
+    """It keeps its place: the next tick hands it out before those that were never looked at."""
+    world = World()
+    ids = submit(world, 300)
+    company = ids[:20]
+    world.broker.waiting.clear()
+    results = world.executor.execute(company)
+    back = [order_id for order_id in company if results[order_id] == "accepted"]
+    assert back
+    world.clock.advance(3)
+    world.releaser.release()
+    assert published(world)[: len(back)][:3] == back[:3]
+
+
+def test_line_whose_lanes_are_blocked_is_not_handed_out() -> None:
+    """Until the exchange's reset nobody would find a token, so nobody is told to look."""
+    world = World()
+    submit(world, 200)
+    world.releaser.release()
+    published(world)
+    lanes, _beside = world.accounts.lanes("main", "1001", PATHS, Category.LINEAR)
+    for lane in lanes:
+        world.buckets.acquire([lane.spec], max_wait_s=9, lease_s=9)
+        world.buckets.block(lane.spec, for_s=30)
+    world.clock.advance(2)
+    world.releaser.release()
+    assert published(world) == []
+    world.clock.advance(40)
+    world.releaser.release()
+    world.clock.advance(2)
+    world.releaser.release()
+    assert published(world) != []
