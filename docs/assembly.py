@@ -102,7 +102,7 @@ def _index(folder: str, title: str) -> str:
 
 
 def _alerts(path: Path) -> str:
-    line = re.search(r"^Alert: (.*)$", path.read_text(), re.MULTILINE)
+    line = re.search(r"^Alerts?: (.*)$", path.read_text(), re.MULTILINE)
     return f": {line[1]}" if line else ""
 
 

@@ -87,6 +87,13 @@ def test_links_between_pages_lead_to_what_they_name(site: Path) -> None:
     assert [] == broken
 
 
+def test_search_works_from_the_disk(site: Path) -> None:
+    """The index is a script, and the one that stands in for a worker is on each page: no server is needed."""
+    index = (site / "search" / "search_index.js").read_text()
+    assert "in doubt" in index
+    assert "iframe-worker.js" in Page((site / "index.html").read_text()).fetched
+
+
 def test_runbook_keeps_its_path_on_the_site(site: Path) -> None:
     """An alert's `runbook_url` names the runbook by its path in the repository; the site has it there too."""
     names = {path.stem for path in (ROOT / "ops" / "runbooks").glob("*.md")}
