@@ -23,12 +23,16 @@ if TYPE_CHECKING:
         SluicegateError,
         TooLate,
     )
-    from sluicegate.domain.lifecycle import State
+    from sluicegate.domain.lifecycle import END_STATES, State
     from sluicegate.domain.orders import AmendRequest, Order, OrderRequest, Receipt
+    from sluicegate.domain.records import Change, ChangeState
 
 __all__ = [
+    "END_STATES",
     "AmendRequest",
     "BrokerUnavailable",
+    "Change",
+    "ChangeState",
     "ConfigurationError",
     "InvalidOrder",
     "LedgerConflict",
@@ -45,7 +49,8 @@ __all__ = [
 
 _HOMES = {
     "Sluicegate": "sluicegate.client",
-    "State": "sluicegate.domain.lifecycle",
+    **dict.fromkeys(("END_STATES", "State"), "sluicegate.domain.lifecycle"),
+    **dict.fromkeys(("Change", "ChangeState"), "sluicegate.domain.records"),
     **dict.fromkeys(("AmendRequest", "Order", "OrderRequest", "Receipt"), "sluicegate.domain.orders"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -24,7 +24,8 @@ _ENTRY = re.compile(r"^    ([\w, ]+): ((?:.*\n?)(?:^ {8}.*\n?)*)", re.MULTILINE)
 
 def write() -> str:
     """Return the document."""
-    classes = {name: getattr(sluicegate, name) for name in sluicegate.__all__}
+    public = {name: getattr(sluicegate, name) for name in sluicegate.__all__}
+    classes = {name: found for name, found in public.items() if isinstance(found, type)}
     errors = {name: found for name, found in classes.items() if issubclass(found, Exception)}
     others = {name: found for name, found in classes.items() if name not in errors}
     first = sorted(others, key=lambda name: (name != "Sluicegate", name))
@@ -33,6 +34,7 @@ def write() -> str:
         "sluicegate/client.py and sluicegate/domain/",
         _INTRO,
         *(block for name in first for block in _class(name, others[name])),
+        *(f"`{name}`: {_members(sorted(found))}" for name, found in public.items() if name not in classes),
         "## Errors",
         table(("error", "meaning"), [(code(name), _summary(errors[name])) for name in sorted(errors)]),
     )
@@ -42,7 +44,7 @@ def _class(name: str, found: type[Any]) -> Iterator[str]:
     yield f"## {name}"
     if issubclass(found, Enum):
         yield _summary(found)
-        yield ", ".join(code(member.value) for member in found)
+        yield _members(found)
         return
     yield from _prose(inspect.getdoc(found) or "", without="Attributes")
     if issubclass(found, BaseModel):
@@ -53,6 +55,10 @@ def _class(name: str, found: type[Any]) -> Iterator[str]:
         yield table(("attribute", "type", "meaning"), rows)
     else:
         yield from _methods(name, found)
+
+
+def _members(found: Iterable[Enum]) -> str:
+    return ", ".join(code(member.value) for member in found)
 
 
 def _methods(owner: str, found: type[Any]) -> Iterator[str]:
