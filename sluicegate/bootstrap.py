@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from sluicegate.messages import CeleryPublisher
     from sluicegate.ratelimit.bucket import RedisBuckets
 
+FLUSH_AFTER_S = 0.003
+"""Settlements of so many seconds share a round trip."""
+
 
 def process_name(role: str) -> str:
     """Return the name of this process in logs and events: `worker@host:4711`."""
@@ -93,6 +96,8 @@ class Container:
 
     def close(self) -> None:
         """Close the connections that were opened."""
+        if "buckets" in self.__dict__:
+            self.buckets.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
         if "publisher" in self.__dict__:
@@ -151,7 +156,9 @@ class Container:
         """Return the token buckets."""
         from sluicegate.ratelimit.bucket import RedisBuckets
 
-        return RedisBuckets(self.redis, margin_s=self.settings.exchange.arrival_margin_ms / 1000)
+        return RedisBuckets(
+            self.redis, margin_s=self.settings.exchange.arrival_margin_ms / 1000, flush_after_s=FLUSH_AFTER_S
+        )
 
     @cached_property
     def quotas(self) -> BybitQuotas:

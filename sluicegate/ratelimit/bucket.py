@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -59,6 +60,7 @@ from sluicegate.ratelimit.arrival import (
     WIDEST_US,
 )
 from sluicegate.ratelimit.durability import loses_nothing
+from sluicegate.ratelimit.flusher import Flusher, Settlement
 from sluicegate.ratelimit.lease import (
     LEARNED_FOR_S,
     NO_LANE,
@@ -108,12 +110,21 @@ class RedisBuckets:
             an `acquire` that is repeated after a timeout takes tokens twice; the first come back only by lease.
         prefix: of all keys; must contain a hash tag.
         margin_s: what is added to each return that is read off the exchange's clock, until a refusal adds more.
+        flush_after_s: settlements are sent by a thread, so many seconds later; None: at once, by the caller.
     """
 
-    def __init__(self, client: redis.Redis, *, prefix: str = PREFIX, margin_s: float = MARGIN_S) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        prefix: str = PREFIX,
+        margin_s: float = MARGIN_S,
+        flush_after_s: float | None = None,
+    ) -> None:
         self._client = client
         self._prefix = prefix
         self._margin_us = to_us(margin_s)
+        self._flusher = None if flush_after_s is None else Flusher(self._settle_all, flush_after_s)
         self._written: dict[_Asked, tuple[bytes, bytes]] = {}
         self._epoch = f"{prefix}:epoch"
         self._names = f"{prefix}:names"
@@ -198,7 +209,8 @@ class RedisBuckets:
             trip: how the request travelled.
 
         Raises:
-            BucketUnavailable: Redis did not answer; the tokens come back by lease.
+            BucketUnavailable: Redis did not answer; the tokens come back by lease. Never with `flush_after_s`,
+                which logs it.
         """
         told = Observed.of(observed)
         keys = [f"{self._prefix}:venue:{trip.venue if trip else ''}", self._bucket(grant.specs[0].name)]
@@ -208,7 +220,16 @@ class RedisBuckets:
         for spec in grant.specs:
             keys.append(self._flight(spec.name))
             numbers += [to_us(spec.window_s), spec.cost]
-        self._ask(lambda: self._settle(keys, [grant.lease_id, _packed(numbers)]))
+        settlement = Settlement(tuple(keys), (grant.lease_id, _packed(numbers)))
+        if self._flusher is None:
+            self._ask(lambda: self._settle(settlement.keys, settlement.arguments))
+        else:
+            self._flusher.put(settlement)
+
+    def close(self) -> None:
+        """Send the settlements that wait."""
+        if self._flusher is not None:
+            self._flusher.close()
 
     def block(self, spec: BucketSpec, *, for_s: float, is_refusal: bool = False) -> None:
         """Let nothing through a bucket for a while; the longer of this and an earlier block wins.
@@ -239,6 +260,18 @@ class RedisBuckets:
             keys += [self._bucket(name), self._flight(name)]
         rows = self._ask(lambda: self._peek(keys, names))
         return [bucket_state(name, *row) for name, row in zip(names, rows, strict=True) if row]
+
+    def _settle_all(self, settlements: Sequence[Settlement]) -> None:
+        """Send settlements in one round trip; a server that was restarted gets the script again."""
+        pipe = self._client.pipeline(transaction=False)
+        for keys, arguments in settlements:
+            pipe.evalsha(self._settle.sha, len(keys), *keys, *arguments)
+        answers = self._ask(lambda: pipe.execute(raise_on_error=False))
+        for settlement, answer in zip(settlements, answers, strict=True):
+            if isinstance(answer, NoScriptError):
+                self._ask(partial(self._settle, settlement.keys, settlement.arguments))
+            elif isinstance(answer, Exception):
+                raise BucketUnavailable(f"a lease cannot be settled ({type(answer).__name__})") from answer
 
     def _bucket(self, name: str) -> str:
         return f"{self._prefix}:bucket:{name}"

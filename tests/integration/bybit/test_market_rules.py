@@ -19,6 +19,7 @@ from venue_server import VenueServer, closed_port, envelope, http
 from sluicegate.bybit.instruments import from_cache, read_instrument, to_cache
 from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
+from tests.rig import free_port
 
 KEY = "sg:instruments:simulator:linear"
 
@@ -179,7 +180,7 @@ def test_rules_without_redis_are_unavailable(simulator_url: str) -> None:
 
 def test_rules_when_redis_goes_away_meanwhile_are_unavailable(simulator_url: str, tmp_path: Path) -> None:
     """Redis lost between the token and the answer costs the answer, not the process."""
-    with ValkeyServer(data_dir=tmp_path) as valkey:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path) as valkey:
         cache = connect(valkey.connection_url)
         market = market_towards(simulator_url, cache)
         assert market.rules(Category.LINEAR, "BTCUSDT") is not None

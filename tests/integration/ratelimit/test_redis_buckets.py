@@ -15,6 +15,7 @@ from sluicegate.domain.errors import BucketDenied, BucketUnavailable
 from sluicegate.ports import BucketSpec
 from sluicegate.ratelimit.bucket import RedisBuckets, script_text
 from sluicegate.ratelimit.durability import loses_nothing
+from tests.rig import free_port
 
 UID = BucketSpec("uid", limit=5)
 IP = BucketSpec("ip", limit=50, window_s=5.0)
@@ -131,7 +132,7 @@ def test_states_of_a_client_that_decodes_reads_the_same(warm, valkey_url):
 
 def test_every_operation_on_a_stopped_server_is_unavailable_quickly(tmp_path):
     """Redis is gone: the caller hears so within a second, and no URL or password shows."""
-    with ValkeyServer(data_dir=tmp_path) as server:
+    with ValkeyServer(port=free_port(), data_dir=tmp_path) as server:
         with connect(server.connection_url) as admin:
             admin.config_set("requirepass", "s3cret-word")
         client = connect(f"redis://:s3cret-word@127.0.0.1:{server.port}")
@@ -183,14 +184,16 @@ def test_acquire_after_a_crash_believes_only_a_server_that_loses_nothing(
 ):
     """Killed and started again: what it still knows counts, and nothing is given twice, whatever it forgot."""
     spec = BucketSpec("few", limit=3, window_s=30)
-    server = ValkeyServer(data_dir=tmp_path / "one", config=persistence)
+    server = ValkeyServer(port=free_port(), data_dir=tmp_path / "one", config=persistence)
     server.start()
     with connect(server.connection_url) as client:
         client.set("sg:{buckets}:epoch", 1)
         client.script_load(RedisBuckets(client)._acquire.script)
         assert [True, True] == [_passes(RedisBuckets(client), spec) for _ in range(2)]
     server.terminate()
-    again = ValkeyServer(data_dir=server.data_dir if keeps_data else tmp_path / "two", config=persistence)
+    again = ValkeyServer(
+        port=free_port(), data_dir=server.data_dir if keeps_data else tmp_path / "two", config=persistence
+    )
     with again, connect(again.connection_url) as client:
         passed = [_passes(RedisBuckets(client), spec) for _ in range(3)]
     assert ([True, False, False] if is_believed else [False] * 3) == passed
