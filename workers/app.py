@@ -23,7 +23,7 @@ def build(container: Container) -> Celery:
         container: the objects of the process.
     """
     guard.install()
-    poison.install()
+    poison.install(container.metrics.poisoned)
     order_events.install()
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     signals.worker_ready.connect(_say_ready, weak=False)

@@ -8,9 +8,11 @@ one. `tests/e2e/test_hostile_messages.py` fails without this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
+from celery import signals
 from kombu.transport import redis as transport
 
 log = structlog.get_logger(__name__)
@@ -20,10 +22,15 @@ _TRIPS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, R
 """What code raises over a message of the wrong shape. Failures of the connection are other errors, and pass."""
 
 
-def install() -> None:
-    """Install it, once a process, before the first message."""
+def install(count: Callable[[str], None]) -> None:
+    """Install it, once a process, before the first message.
+
+    Args:
+        count: is told of each message that is dropped, with the kind of its fault; it never raises.
+    """
     if getattr(transport.Transport, _MARK, False):
         return
+    _watch(count)
     read: Any = vars(transport)["loads"]
     deliver = transport.Transport._deliver  # noqa: SLF001 - kombu has no hook here
 
@@ -40,11 +47,23 @@ def install() -> None:
             deliver(self, message, queue)
         except _TRIPS as e:
             log.error("poison_message", queue=queue, error=type(e).__name__, then="dropped")
+            count("malformed")
             _forget(self, message)
 
     vars(transport)["loads"] = guarded_read
     for name, guarded in {"_deliver": guarded_deliver, _MARK: True}.items():
         setattr(transport.Transport, name, guarded)
+
+
+def _watch(count: Callable[[str], None]) -> None:
+    """Count what Celery itself recognises, logs and drops."""
+    receivers = {
+        "unknown_task": signals.task_unknown,
+        "unreadable": signals.task_rejected,  # its content type or encoding, its times
+        "failed": signals.task_failure,  # wrong arguments, or a fault that nobody foresaw
+    }
+    for kind, signal in receivers.items():
+        signal.connect(lambda kind=kind, **_told: count(kind), weak=False)
 
 
 def _forget(connection: Any, message: Any) -> None:

@@ -32,7 +32,7 @@ def register(app: Celery, container: Container) -> None:
     @app.task(name=EXECUTE)
     def execute(order_id: str) -> str:
         """Send an order."""
-        return _guarded(EXECUTE, order_id, lambda known: container.executor.execute([known])[known])
+        return _guarded(container, EXECUTE, order_id, lambda known: container.executor.execute([known])[known])
 
     @app.task(name=EXECUTE_MANY, bind=True)
     def execute_many(self: Task, order_ids: list[str]) -> str:
@@ -42,12 +42,12 @@ def register(app: Celery, container: Container) -> None:
     @app.task(name=CHANGE)
     def change(order_id: str) -> str:
         """Carry out the next change of an order."""
-        return _guarded(CHANGE, order_id, container.changes.carry_out)
+        return _guarded(container, CHANGE, order_id, container.changes.carry_out)
 
     @app.task(name=LOOK)
     def look(order_id: str) -> str:
         """Look at an order on the exchange."""
-        return _guarded(LOOK, order_id, container.resolver.look)
+        return _guarded(container, LOOK, order_id, container.resolver.look)
 
     @app.task(name=ACCEPT, bind=True, ignore_result=False, max_retries=None)
     def accept(self: Task, order: dict[str, Any] | str) -> dict[str, Any]:
@@ -55,10 +55,9 @@ def register(app: Celery, container: Container) -> None:
         return _accept(self, container, order)
 
 
-def _guarded(task: str, order_id: str, act: Callable[[OrderId], str]) -> str:
+def _guarded(container: Container, task: str, order_id: str, act: Callable[[OrderId], str]) -> str:
     if not _is_id(order_id):
-        log.error("poison_message", task=task, order_id=repr(order_id)[:80])
-        return "poison"
+        return _drop(container, task, order_id)
     try:
         result = act(OrderId(order_id))
     except SluicegateError as e:  # the scheduler comes back to the order
@@ -70,8 +69,7 @@ def _guarded(task: str, order_id: str, act: Callable[[OrderId], str]) -> str:
 
 def _execute_many(task: Task, order_ids: list[str], container: Container) -> str:
     if not isinstance(order_ids, list) or not all(_is_id(order_id) for order_id in order_ids):
-        log.error("poison_message", task=EXECUTE_MANY, order_id=repr(order_ids)[:80])
-        return "poison"
+        return _drop(container, EXECUTE_MANY, order_ids)
     known = [OrderId(order_id) for order_id in dict.fromkeys(order_ids)]
     with order_events.shown(task.request, known) as results:
         try:
@@ -82,6 +80,12 @@ def _execute_many(task: Task, order_ids: list[str], container: Container) -> str
     log.debug("task_done", task=EXECUTE_MANY, result=results)
     counts = Counter(results.values())
     return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def _drop(container: Container, task: str, said: object) -> str:
+    log.error("poison_message", task=task, order_id=repr(said)[:80], then="dropped")
+    container.metrics.poisoned("wrong_id")
+    return "poison"
 
 
 def _is_id(order_id: object) -> bool:

@@ -13,6 +13,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, TABLE, Event, State
+from sluicegate.domain.likeness import differences
 from sluicegate.domain.numbers import plain
 from sluicegate.domain.orders import Category, Order
 from sluicegate.domain.records import EVENT_OF_STATUS, QUESTIONS, Fill, Sighting
@@ -59,6 +60,16 @@ def belongs(order: Order, *, account: str, category: str, symbol: str, side: str
         "",
         order.category.value,
     )
+
+
+def is_surely(order: Order, shown: Sighting | Fill) -> bool:
+    """Tell whether what goes by an order's link id is that order: by Bybit's id, else by its content.
+
+    A difference may come from an amend; whoever looks at the order by REST weighs those as well.
+    """
+    if order.exchange_order_id and shown.exchange_order_id:
+        return order.exchange_order_id == shown.exchange_order_id
+    return isinstance(shown, Fill) or not differences(order.request, shown, {})
 
 
 def is_news(order: Order, seen: Sighting) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from sluicegate.domain.evidence import Step, belongs, is_as_asked, weigh_fills, weigh_sighting
-from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, next_state
+from sluicegate.domain.evidence import Step, belongs, is_as_asked, is_surely, weigh_fills, weigh_sighting
+from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, State, next_state
 from sluicegate.domain.orders import LINK_ID_PREFIX, Execution, Order, OrderId
 from sluicegate.domain.records import QUESTIONS, TRADE, Fill, Sighting
 from sluicegate.ledger.executions import store_executions
@@ -38,6 +38,7 @@ class _Case:
     fills: list[Fill] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    must_look: bool = False  # something goes by its link id that may be another's order
 
     @property
     def differs(self) -> bool:
@@ -190,6 +191,10 @@ def _sort(
         category, symbol, side = shown.category, shown.symbol, shown.side
         if case is None or not belongs(case.order, account=account, category=category, symbol=symbol, side=side):
             strangers.append(shown)
+        elif not is_surely(case.order, shown):
+            case.must_look = True
+            if case.order.state in END_STATES:
+                strangers.append(shown)
         elif isinstance(shown, Sighting):
             case.sightings.append(shown)
         elif shown.exec_type == TRADE:
@@ -205,6 +210,8 @@ def _columns(case: _Case, at: datetime, look_at: datetime) -> dict[str, Any] | N
     wake_at = order.wake_at
     if order.state in END_STATES:
         wake_at = None
+    elif case.must_look and order.state in {State.IN_DOUBT, *ON_EXCHANGE_STATES}:
+        wake_at = at
     elif order.state in ON_EXCHANGE_STATES and case.sightings:
         wake_at = at if case.differs else max(look_at, wake_at or look_at)
     elif order.state in ON_EXCHANGE_STATES and case.events:

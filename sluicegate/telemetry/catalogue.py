@@ -64,6 +64,14 @@ CATALOGUE = (
         _STAGES,
     ),
     Metric("retries_total", Kind.COUNTER, ("reason",), "Attempts put off, by code or gate.", "both"),
+    Metric(
+        "poison_messages_total",
+        Kind.COUNTER,
+        ("kind",),
+        "Messages that were recorded and dropped: malformed, unreadable (content type, encoding), unknown_task, "
+        "wrong_id, failed (wrong arguments, or an error that nobody foresaw).",
+        "both",
+    ),
     Metric("dead_letters", Kind.GAUGE, ("reason",), "Dead letters that wait for a person.", "scheduler"),
     Metric("account_halted", Kind.GAUGE, ("account", "reason"), "1 while an account is halted.", "scheduler"),
     Metric(

@@ -64,6 +64,10 @@ class Metrics:
         """Count one page."""
         self._count("pages_total", {"kind": kind, "result": result})
 
+    def poisoned(self, kind: str) -> None:
+        """Count one message that was dropped."""
+        self._count("poison_messages_total", {"kind": kind})
+
     def clock_offset(self, account: str, seconds: float) -> None:
         """Show the exchange's clock minus ours."""
         self.set("clock_offset_seconds", {"account": account}, seconds)

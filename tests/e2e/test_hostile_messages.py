@@ -194,6 +194,29 @@ def test_thousand_drawn_messages_end_no_process_and_make_only_orders_that_the_do
     assert "Unrecoverable error" not in log
 
 
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        ("malformed", b"7"),
+        ("unreadable", json.dumps(message(type="application/x-nonsense")).encode()),
+        ("unknown_task", json.dumps(message("sluicegate.nonsense")).encode()),
+        ("wrong_id", json.dumps(message(body=[[], {"order_id": 17}, {}])).encode()),
+        ("failed", json.dumps(message(body=[[1, 2, 3], {"nonsense": 1}, {}])).encode()),
+    ],
+)
+def test_message_that_is_dropped_is_counted_by_its_fault(rig: Rig, kind: str, raw: bytes) -> None:
+    """What a person never sees in a log is seen in a metric."""
+    line = f'sluicegate_poison_messages_total{{kind="{kind}"}} '
+
+    def count() -> float:
+        lines = [found for found in rig.metrics("w1").splitlines() if found.startswith(line)]
+        return float(lines[0].removeprefix(line)) if lines else 0.0
+
+    before = count()
+    deliver(rig, raw, queues=("orders",))
+    wait_until(lambda: count() > before, f"{kind} is counted")
+
+
 def test_logs_of_the_stack_are_there(rig: Rig) -> None:
     """The process under test is the one whose log was read."""
     assert Path(rig.home / "w1.log").stat().st_size > 0

@@ -305,3 +305,30 @@ def test_many_orders_in_one_batch_move_each_by_its_own_evidence(ledger: SqlLedge
     counts = ledger.count_orders()
     assert {("main", State.FILLED): 700} == counts
     assert Decimal("0.010") == ledger.executions(OrderId(orders[-1].order_id))[0].qty
+
+
+@pytest.mark.parametrize("facts", [{"qty": Decimal(1)}, {"price": Decimal(1)}, {"order_type": "Market"}])
+def test_order_in_doubt_is_not_taken_for_another_that_goes_by_its_link_id(
+    ledger: SqlLedger, facts: dict[str, Any]
+) -> None:
+    """What differs from what was asked moves nothing: somebody looks, and weighs amends as well."""
+    claimed = ledger.transition(accept_one(ledger), Event.CLAIMED, {}, {})
+    assert claimed is not None
+    order = ledger.transition(claimed, Event.DOUBTED, {"wake_at": LATER}, {})
+    assert order is not None
+    done = ledger.witness("main", [seen(order, "New", **facts)], [], at=NOON, look_at=LATER)
+    assert ((), ()) == (done.moved, done.strangers)
+    stored = ledger.get(order.order_id)
+    assert (State.IN_DOUBT, NOON) == (stored.state, stored.wake_at)
+
+
+def test_live_order_is_known_by_the_exchanges_own_id(ledger: SqlLedger) -> None:
+    """Another order under its link id, and its fills, move nothing."""
+    claimed = ledger.transition(accept_one(ledger), Event.CLAIMED, {}, {})
+    assert claimed is not None
+    order = ledger.transition(claimed, Event.ACKNOWLEDGED, {"exchange_order_id": "x-1", "wake_at": LATER}, {})
+    assert order is not None
+    other, fills = seen(order, "Filled", cum="0.01"), [executed(order, "e1", "0.01", "60000")]
+    assert () == ledger.witness("main", [other], fills, at=NOON, look_at=LATER).moved
+    stored = ledger.get(order.order_id)
+    assert (State.LIVE, NOON, []) == (stored.state, stored.wake_at, ledger.executions(order.order_id))
