@@ -36,6 +36,7 @@ ELSEWHERE = {"make demo": "tests/e2e/test_demo.py", "make test": ".ci/run"}
 ADDRESSES = {"redis://127.0.0.1:6379/0": "broker", "http://127.0.0.1:8080": "simulator"}
 """Addresses in the documents, and the names under which `make up` prints the real ones."""
 
+FENCE = re.compile(r"^```(.*)\n(?:.*\n)*?```$", re.MULTILINE)
 BLOCK = re.compile(r"^```(sh|text|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "# not run by the tests: "
 STATUS = re.compile(r"# exit status (\d+)")
@@ -119,17 +120,16 @@ class Terminal:
         self._failed.write_text("")
         done = self._scratch / "done"
         done.unlink(missing_ok=True)
-        (self._scratch / "block.sh").write_text(
-            f"{text}\n:\n"
-        )  # what is sourced succeeds; what fails in it counts
+        (self._scratch / "block.sh").write_text(text + "\n:\n")  # a failure inside counts once
         self._tell(f". {self._scratch}/block.sh < /dev/null; touch {done}")
         wait_until(lambda: done.exists() or self._bash.poll() is not None, text, patience_s=PATIENCE_S)
         return self._said.read_bytes()[before:].decode(), self._failed.read_text().split()
 
     def close(self) -> None:
         """End it, and whatever it still runs."""
-        os.killpg(self._bash.pid, signal.SIGKILL)
-        self._bash.wait()
+        if self._bash.poll() is None:
+            os.killpg(self._bash.pid, signal.SIGKILL)
+            self._bash.wait()
 
     def _tell(self, text: str) -> None:
         assert self._bash.stdin is not None
@@ -141,6 +141,8 @@ class Stack:
     """`make up` in a folder of its own, into which the repository is linked: it writes nowhere else."""
 
     def __init__(self, folder: Path) -> None:
+        fresh = subprocess.run(["make", "--question", ".venv/.dev"], cwd=ROOT, check=False)
+        assert fresh.returncode == 0, "the lock files changed; run: make .venv/.dev"  # or `make up` would install
         for entry in ROOT.iterdir():
             if entry.name != "var":
                 (folder / entry.name).symlink_to(entry)
@@ -227,6 +229,12 @@ def test_block_that_is_not_run_parses(block: Block) -> None:
     assert (0, "") == (done.returncode, done.stderr)
     for line in re.findall(r"^sluicegate ([^|<\n]+)", block.text, re.MULTILINE):
         assert "" == complaint(shlex.split(line, comments=True)), line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_document_has_no_block_that_escapes(document: str) -> None:
+    """Commands are in blocks of this test's kinds; a prompt or another language would not be run."""
+    assert set(FENCE.findall((ROOT / document).read_text())) <= {"sh", "text", "python", "toml"}
 
 
 def test_stack_prints_what_the_quick_start_shows(stack: Stack) -> None:

@@ -54,6 +54,14 @@ def test_paths_in_code_exist(name: str) -> None:
     assert [] == [path for path in paths if not any((home / path).exists() for home in homes)]
 
 
+def test_decisions_are_numbered_in_a_row() -> None:
+    """Each decision has a number of its own, none is left out, and its title begins with it."""
+    decisions = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    numbers = list(range(1, len(decisions) + 1))
+    assert numbers == [int(path.name[:4]) for path in decisions]
+    assert numbers == [int(path.read_text().removeprefix("# ").partition(".")[0]) for path in decisions]
+
+
 def test_settings_in_the_readme_exist() -> None:
     """A setting that the README names is one."""
     known = {entry.path for entry in settings.entries()}
