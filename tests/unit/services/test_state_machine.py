@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sluicegate.domain.errors import TooLate
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import AmendRequest, NewOrder, OrderId, Receipt
+from sluicegate.services import settle
 from tests.chaos.checker import UNSETTLED, check
 from tests.chaos.evidence import Evidence, Promises
 from tests.unit.domain import examples
@@ -27,12 +28,15 @@ from tests.unit.services.world import Message, World
 MOST_ORDERS = 3
 MOST_ACTORS = 4
 MOST_CHANGES = 4
+MOST_DAYS = 1
 LONG = 200
 STEPS = st.sampled_from([LONG, LONG, LONG, 0, 1, 2, 3, 4, 5, 6, 7, 8])
 VERDICTS = st.sampled_from([Verdict.TAKES] * 4 + [*Verdict, None])
 SECONDS = st.sampled_from([0.1, 0.6, 1.1, 2.0, 4.5, 6.5, 9.0])
 INDEX = st.integers(0, 7)
-PRICES = st.sampled_from(["59000", "59100", "59200"])
+AMENDS = st.sampled_from(
+    [{"price": "59000"}, {"price": "59100"}, {"price": "59200"}, {"qty": "0.02"}, {"qty": "0.004"}]
+)
 
 
 class Fate(Enum):
@@ -55,7 +59,7 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.actors: list[Actor] = []
-        self.submitted = self.asked = 0
+        self.submitted = self.asked = self.days = 0
         self.receipts: list[Receipt] = []
         self.cancelled: list[OrderId] = []
         self.changes: list[str] = []
@@ -121,15 +125,15 @@ class Interleavings(RuleBasedStateMachine):
         self.start("cancel", act, steps)
 
     @precondition(lambda self: self.has_room() and self.world.store.orders and self.asked < MOST_CHANGES)
-    @rule(index=INDEX, price=PRICES, steps=STEPS)
-    def amend(self, index: int, price: str, steps: int) -> None:
+    @rule(index=INDEX, fields=AMENDS, steps=STEPS)
+    def amend(self, index: int, fields: dict[str, str], steps: int) -> None:
         """A producer amends."""
         self.asked += 1
         order_id = self.pick_order(index)
 
         def act() -> None:
             try:
-                change = self.world.changes.amend(order_id, AmendRequest(price=Decimal(price)))
+                change = self.world.changes.amend(order_id, AmendRequest.model_validate(fields))
             except TooLate:
                 return
             if change is not None:
@@ -201,6 +205,12 @@ class Interleavings(RuleBasedStateMachine):
         """A scheduler does a round."""
         self.start("tick", self.world.tick, steps)
 
+    @precondition(lambda self: self.has_room() and self.world.store.orders)
+    @rule(steps=STEPS)
+    def review(self, steps: int) -> None:
+        """A scheduler tells of what stays unknown."""
+        self.start("review", self.world.review.review, steps)
+
     @precondition(lambda self: self.actors)
     @rule(index=INDEX, steps=STEPS)
     def step(self, index: int, steps: int) -> None:
@@ -238,6 +248,14 @@ class Interleavings(RuleBasedStateMachine):
             self.world.venue.flights.remove(flight)
         else:
             self.world.venue.deliver(flight, verdict, loses_answer=loses_answer)
+
+    @precondition(lambda self: self.world.store.orders and self.days < MOST_DAYS)
+    @rule(seconds=st.sampled_from([23 * 3600.0, 25 * 3600.0]))
+    def sleep_over(self, seconds: float) -> None:
+        """About a day passes without anybody; the venue forgets what ended without a fill."""
+        self.days += 1
+        self.world.clock.advance(seconds)
+        self.world.venue.forget()
 
     @rule(lag_ms=st.sampled_from([0, 800, 3000]), offset_ms=st.sampled_from([-400, 0, 400]))
     def change_weather(self, lag_ms: int, offset_ms: int) -> None:
@@ -286,9 +304,23 @@ class Interleavings(RuleBasedStateMachine):
                 while not actor.is_done:
                     actor.step()
                     self._deliver_all()
+            self._answer_questions()
             if not any(breach.rule in UNSETTLED for breach in check(self._evidence())):
                 return
             world.clock.advance(0.5)
+
+    def _answer_questions(self) -> None:
+        """Let a person decide what the venue has forgotten, as it was."""
+        world = self.world
+        for order in world.store.questions(limit=9):
+            there = world.venue.find(order.link_id)
+            if there is None:
+                decision = settle.Decision(settle.Fate.ABSENT, "it was never there")
+            else:
+                assert not there.is_open, f"{order.order_id} is open, and a person is asked: {order.last_message}"
+                exchange_order_id = f"x-{there.number}"
+                decision = settle.Decision(settle.Fate.CANCELLED, "statement", exchange_order_id=exchange_order_id)
+            world.settler.settle(order.order_id, decision)
 
     def _deliver_all(self) -> None:
         for flight in list(self.world.venue.flights):
@@ -309,5 +341,5 @@ class Interleavings(RuleBasedStateMachine):
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=250, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -98,6 +98,7 @@ class Venue:
         self.known_offset_ms = 0
         self.lag_ms = 0
         self.orders: list[VenueOrder] = []
+        self.takes_link_ids_twice = False  # what Bybit says it never does
         self.listed_under: set[str] | None = None  # the order filters that show an order; None: any
         self.flights: list[Flight] = []
         self._fills = 0
@@ -201,7 +202,8 @@ class Venue:
     def _do(self, flight: Flight) -> Outcome:
         order = self.find(flight.link_id)
         if flight.kind == "place":
-            return self._open(flight) if order is None else _about("110072", "duplicate")
+            is_free = order is None or self.takes_link_ids_twice
+            return self._open(flight) if is_free else _about("110072", "duplicate")
         if order is None:
             return _about("110001", "order not exists")
         if not order.is_open:
@@ -246,6 +248,12 @@ class Venue:
         )
         order.fills.append(fill)
         order.status = "Filled" if order.filled == order.qty else "PartiallyFilled"
+
+    def forget(self) -> None:
+        """Show no more what ended without a fill: a day has passed."""
+        for order in self.orders:
+            if not order.is_open and not order.fills:
+                order.visible_at_ms = 10**15
 
     # --- queries ----------------------------------------------------------------------------------------------
 
