@@ -47,6 +47,7 @@ check: $(VENV)/.dev ## Check format, lint, types, import contracts, generated do
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m docs.generate --check
+	@$(BIN)/python -m ops.grafana --check
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
@@ -54,6 +55,7 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can
 
 docs: $(VENV)/.dev ## Write the documents that are made from the code
 	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m ops.grafana
 
 docs-site: $(VENV)/.dev ## Build the documentation site, var/site/index.html, from docs/ and ops/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build

@@ -2,7 +2,7 @@
 
 Needs nothing but Python. A file that exists is kept. Put your own API key into `main_api_key` and
 `main_api_secret` afterwards; until then they are the simulator's.
-"""  # noqa: INP001 - a script, not a package
+"""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from pathlib import Path
 OPS = Path(__file__).resolve().parent
 
 
-def contents(valkey: str, postgres: str, flower: str) -> Mapping[str, str]:
+def contents(valkey: str, postgres: str, flower: str, grafana: str) -> Mapping[str, str]:
     """Return every secret file's text.
 
     Args:
         valkey: password of the user `sluicegate` of the broker.
         postgres: password of the ledger's owner.
         flower: password of the user `sluicegate` of Flower.
+        grafana: password of the user `admin` of Grafana.
     """
     settings = (OPS / "docker" / "sluicegate.toml").read_text()
     users = (OPS / "valkey" / "users.acl").read_text()
@@ -30,6 +31,7 @@ def contents(valkey: str, postgres: str, flower: str) -> Mapping[str, str]:
         "valkey_users.acl": users.replace("VALKEY_PASSWORD_SHA256", hashlib.sha256(valkey.encode()).hexdigest()),
         "postgres_password": postgres,
         "flower_auth": f"sluicegate:{flower}",
+        "grafana_password": grafana,
         "main_api_key": "sim-key-1001",
         "main_api_secret": "sim-secret-1001",
         "alertmanager_critical_url": "http://127.0.0.1:9/",
@@ -52,7 +54,7 @@ def main(folder: Path) -> int:
         sys.stderr.write(f"{folder}: {', '.join(present)} exist without the rest of {', '.join(shared)}, which\n")
         sys.stderr.write("hold the same passwords. Bring them back, or move all three away.\n")
         return 1
-    passwords = [secrets.token_hex(24) for _ in range(3)]
+    passwords = [secrets.token_hex(24) for _ in range(4)]
     for name, text in contents(*passwords).items():
         if not (folder / name).exists():
             # Containers run as other users, and Compose mounts a file with the host's mode: the folder keeps

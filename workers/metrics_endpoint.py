@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import structlog
-from prometheus_client import start_http_server
+from prometheus_client import ProcessCollector, start_http_server
 
 from sluicegate.bootstrap import Container
 from sluicegate.domain.errors import ConfigurationError
@@ -31,6 +31,7 @@ def serve(container: Container, name: str) -> str | None:
     worker = container.settings.worker
     if worker.metrics_port is None:
         return None
+    ProcessCollector(registry=container.metrics.registry)  # memory, processor, start: `process_*`
     try:
         server, _thread = start_http_server(
             worker.metrics_port, worker.metrics_host, registry=container.metrics.registry

@@ -10,8 +10,9 @@ _UNITS = {"seconds": "seconds", "orders": "orders", "messages": "messages", "tok
 
 _INTRO = f"""Every process serves its own `/metrics` (`--metrics-port`); names begin with `{PREFIX}`. A
 process runs threads in one interpreter, so its registry is whole and nothing has to be merged. Several
-schedulers show the same gauges: take `max`, not `sum`, over processes. No label holds an id, a price or a
-message."""
+schedulers show the same gauges: take `max`, not `sum`, over processes. A counter ends with its process; how many
+orders there are tells `sluicegate_ledger_orders`. No label holds an id, a price or a message. Beside these, each
+process serves `process_*`: memory, processor time, start."""
 
 
 def write() -> str:

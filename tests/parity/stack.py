@@ -75,6 +75,7 @@ class Stack:
             for place in self.where.places(service) if service != "simulator" else []:
                 self._start_place(place)
         self._start_alertmanager()
+        self._await(Place("alertmanager"))  # what Prometheus cannot tell it at first, it repeats a minute later
         self._start_prometheus()
         for place in list(self.processes):
             self._await(place)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 
+from ops.grafana.boards import BOARDS
 from sluicegate.domain.lifecycle import Event
 from tests.parity.compose import SERVICES, Place, has_metrics
 from tests.parity.stack import Stack, running
 from tests.rig import wait_until
+from tests.unit.ops.test_alerts import RULES, metrics_of
 
 ACCOUNTS = {"a1": "1002", "a2": "1003", "a3": "1004", "wrong": "mainnet"}
 WORKER = Place("worker")
@@ -111,6 +113,37 @@ def test_killing_any_process_loses_no_order_and_no_number(stack: Stack) -> None:
     assert {1} == set(on_exchange.values())
     wait_until(lambda: shown_states(stack) == ledger_states(stack), "the gauges show what the ledger holds")
     assert_counters_agree(stack)
+
+
+def test_every_panel_and_alert_finds_its_data(stack: Stack) -> None:
+    """After a day with a little of everything, every query is understood and every panel shows something."""
+    stack.fault("ret_code", count=1, args={"ret_code": 10006})
+    day = orders("a1", 1, "limited") + orders("a2", 1, "unknown", symbol="NOSUCHUSDT")
+    assert 0 == stack.run(WORKER, "submit", "-", stdin=day).returncode
+    queries = {
+        f"{board.name}: {panel.title}": query.expression.replace("$account", ".*").replace(
+            "$__rate_interval", "1m"
+        )
+        for board in BOARDS
+        for panel in board.panels
+        for query in panel.queries
+    }
+    for rule in RULES:
+        queries |= (
+            {f"{rule['alert']}: {name}": name for name in metrics_of(rule["expr"])} if "alert" in rule else {}
+        )
+        stack.query(rule["expr"])
+    assert len(queries) > 60
+    shows_something(stack, queries)
+
+
+def shows_something(stack: Stack, queries: Mapping[str, str]) -> None:
+    """Wait until every query has shown data; an event of a minute ago may be gone when the last one comes."""
+    waiting = dict(queries)
+    give_up_at = time.monotonic() + 90
+    while waiting := {name: query for name, query in waiting.items() if not stack.query(query)}:
+        assert time.monotonic() < give_up_at, waiting
+        time.sleep(0.5)
 
 
 def victims(stack: Stack) -> list[Place]:

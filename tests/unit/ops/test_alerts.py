@@ -34,9 +34,7 @@ LABELS |= {
     if metric.kind is Kind.HISTOGRAM
     for part in ("bucket", "sum", "count")
 }
-LABELS |= {
-    rule["record"]: set(re.findall(r"\w+", *re.findall(r"by \(([^)]*)\)", rule["expr"]))) for rule in RECORDS
-}
+LABELS |= {rule["record"]: set(re.search(r"by \(([^)]*)\)", rule["expr"])[1].split(", ")) for rule in RECORDS}
 
 
 def metrics_of(expression: str) -> set[str]:

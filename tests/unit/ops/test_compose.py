@@ -42,12 +42,17 @@ def referenced_variables(service: dict[str, Any]) -> set[str]:
 def test_compose_has_every_service_of_the_stack() -> None:
     """The services that the README speaks of are there, two schedulers among them."""
     expected = {
+<<<<<<< HEAD
         *("valkey", "postgres", "migrate", "worker", "worker-cancels", "scheduler", "stream", "flower"),
         *("prometheus", "alertmanager", "simulator"),
+=======
+        *("valkey", "postgres", "migrate", "worker", "worker-cancels", "scheduler", "flower"),
+        *("prometheus", "alertmanager", "grafana", "simulator"),
+>>>>>>> 52de346 (Make Grafana's dashboards from code)
     }
     assert expected == set(SERVICES)
     assert 2 == SERVICES["scheduler"]["deploy"]["replicas"]
-    monitoring = {"flower", "prometheus", "alertmanager"}
+    monitoring = {"flower", "prometheus", "alertmanager", "grafana"}
     assert {"simulator": ["simulator"], **{name: ["monitoring"] for name in monitoring}} == {
         name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service
     }

@@ -1,0 +1,1 @@
+"""What runs Sluicegate on hosts: see README.md."""
