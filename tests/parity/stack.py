@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
 import sys
@@ -240,10 +239,15 @@ class Stack:
                 with contextlib.suppress(httpx.TransportError):
                     return httpx.get(f"{self.url(place.service)}/-/healthy", timeout=10).status_code == 200
                 return False
-            is_working = not has_metrics(place.service) or '"worker_ready"' in self.log(place)
+            is_working = not has_metrics(place.service) or self._notes_ready(place)
             return is_working and (not is_ours(place.service) or self.where.is_healthy(place))
 
         wait_until(is_ready, f"{place.name} is healthy")
+
+    def _notes_ready(self, place: Place) -> bool:
+        """Tell whether a process noted that it works; one that was killed before it noted another pid."""
+        notes = (self.where.volume(place) / "run").glob("*.ready")
+        return str(self.processes[place].pid) in {note.read_text() for note in notes}
 
     def truth(self, path: str) -> Any:
         """GET `/simulator/PATH`."""
@@ -251,8 +255,12 @@ class Stack:
 
     def fault(self, fault: str, **content: Any) -> None:
         """Ask the simulator for a fault on the creation of orders."""
-        body = {"match": {"path": "/v5/order/create", **content.pop("match", {})}, "fault": fault, **content}
-        answer = httpx.post(f"{self.url('simulator')}/simulator/faults", content=json.dumps(body), timeout=10)
+        match = {"path": "/v5/order/create", **content.pop("match", {})}
+        self.control("faults", match=match, fault=fault, **content)
+
+    def control(self, path: str, **content: Any) -> None:
+        """POST to `/simulator/PATH`."""
+        answer = httpx.post(f"{self.url('simulator')}/simulator/{path}", json=content, timeout=10)
         assert answer.status_code == 200, answer.text
 
 

@@ -42,13 +42,8 @@ def referenced_variables(service: dict[str, Any]) -> set[str]:
 def test_compose_has_every_service_of_the_stack() -> None:
     """The services that the README speaks of are there, two schedulers among them."""
     expected = {
-<<<<<<< HEAD
         *("valkey", "postgres", "migrate", "worker", "worker-cancels", "scheduler", "stream", "flower"),
-        *("prometheus", "alertmanager", "simulator"),
-=======
-        *("valkey", "postgres", "migrate", "worker", "worker-cancels", "scheduler", "flower"),
         *("prometheus", "alertmanager", "grafana", "simulator"),
->>>>>>> 52de346 (Make Grafana's dashboards from code)
     }
     assert expected == set(SERVICES)
     assert 2 == SERVICES["scheduler"]["deploy"]["replicas"]
