@@ -17,11 +17,13 @@ log = structlog.get_logger(__name__)
 RELEASE = "sluicegate.release"
 FOLLOW = "sluicegate.follow"
 FILLS = "sluicegate.seek_fills"
+RECONCILE = "sluicegate.reconcile"
 REFRESH = "sluicegate.refresh_instruments"
 CLOCKS = "sluicegate.measure_clocks"
 REVIEW = "sluicegate.review"
 REVIEW_INTERVAL_S = 5.0
 FOLLOW_INTERVAL_S = 1.0
+RECONCILE_TICK_S = 2.0
 
 Done = TypeVar("Done")
 
@@ -33,6 +35,7 @@ def schedule(settings: SchedulerSettings) -> dict[str, dict[str, Any]]:
         FOLLOW: FOLLOW_INTERVAL_S,
         FILLS: FOLLOW_INTERVAL_S,
         REVIEW: REVIEW_INTERVAL_S,
+        RECONCILE: RECONCILE_TICK_S,
         CLOCKS: settings.clock_interval_s,
         REFRESH: settings.instruments_interval_s,
     }
@@ -69,6 +72,11 @@ def register(app: Celery, container: Container) -> None:
     def review() -> dict[str, int] | None:
         """Tell of orders that stay unknown for too long."""
         return _guarded(REVIEW, container.review.review)
+
+    @app.task(name=RECONCILE)
+    def reconcile() -> dict[str, int] | None:
+        """Compare the accounts whose turn it is with the exchange."""
+        return _guarded(RECONCILE, container.reconciler.reconcile)
 
     @app.task(name=REFRESH)
     def refresh() -> dict[str, int] | None:

@@ -35,6 +35,8 @@ from sluicegate.services.lookout import Lookout
 from sluicegate.services.pace import Pace
 from sluicegate.services.pages import Pages
 from sluicegate.services.perform import Performer
+from sluicegate.services.positions import Positions
+from sluicegate.services.reconcile import Reconciler
 from sluicegate.services.record import Recorder
 from sluicegate.services.release import Releaser
 from sluicegate.services.resolve import Resolver
@@ -265,7 +267,7 @@ class Container:
             self.accounts,
             self.valve,
             Lanes(are_batches_on=self.settings.exchange.batches),
-            Gates(self.ledger),
+            self.gates,
             self.halts,
             self.performer,
             self.clock,
@@ -321,6 +323,31 @@ class Container:
         )
 
     @cached_property
+    def reconciler(self) -> Reconciler:
+        """Return what compares ledger and exchange."""
+        return Reconciler(
+            self.ledger,
+            self.accounts,
+            self.buckets,
+            self.halts,
+            self.backfill,
+            self.resolver,
+            self.clock,
+            self.metrics,
+            self.settings.scheduler.reconcile_interval_s,
+        )
+
+    @cached_property
+    def positions(self) -> Positions:
+        """Return what accounts hold."""
+        return Positions(self.ledger, self.backfill, self.clock)
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Return what an order must pass."""
+        return Gates(self.ledger, self.positions)
+
+    @cached_property
     def fill_seeker(self) -> FillSeeker:
         """Return what fetches missing fills."""
         return FillSeeker(self.ledger, self.accounts, self.halts, self.recorder, self.clock)
@@ -342,7 +369,7 @@ class Container:
             self.ledger,
             self.accounts,
             self.valve,
-            Gates(self.ledger),
+            self.gates,
             self.halts,
             self.publisher,
             Concluder(

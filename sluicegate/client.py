@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sluicegate.bootstrap import Container
@@ -12,8 +12,12 @@ from sluicegate.domain.errors import LedgerConflict
 from sluicegate.domain.lifecycle import END_STATES, State
 from sluicegate.domain.orders import Order, OrderId, OrderRequest, Receipt, parse_amend
 from sluicegate.domain.records import Change
+from sluicegate.ports import OrderUpdate
+from sluicegate.services.tail import Tail
 
 POLL_S = 0.1
+STREAM_POLL_S = 0.2
+"""Events of workers give no hint; a stream looks so often."""
 
 
 class Sluicegate:
@@ -128,3 +132,41 @@ class Sluicegate:
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"order {order_id} is still {order.state} after {timeout_s} s")
             time.sleep(POLL_S)
+
+    def stream(
+        self,
+        *,
+        after: int | None = None,
+        accounts: Collection[str] | None = None,
+        idle_s: float | None = None,
+    ) -> Iterator[OrderUpdate]:
+        """Yield what happens to orders, as it happens, each event once and in the ledger's order.
+
+        Events come from the ledger; Redis only says when to look. Remember `position` of the last one handled and
+        give it as `after` to go on behind it, in another process or on another day.
+
+        Args:
+            after: a position; None: from now on; 0: from the beginning.
+            accounts: only theirs; None: of all.
+            idle_s: end after so long without an event; None: never.
+
+        Raises:
+            LedgerUnavailable: go on behind the last event's position.
+        """
+        ledger, listener = self._container.ledger, self._container.nudges.listen()
+        tail = Tail(ledger, self._container.clock, ledger.last_position() if after is None else after)
+        quiet_since = time.monotonic()
+        try:
+            while True:
+                updates = tail.read()
+                for update in updates:
+                    if accounts is None or update.account in accounts:
+                        quiet_since = time.monotonic()
+                        yield update
+                if updates:
+                    continue
+                if idle_s is not None and time.monotonic() - quiet_since >= idle_s:
+                    return
+                listener.wait(STREAM_POLL_S)
+        finally:
+            listener.close()

@@ -83,12 +83,18 @@ class _Section(BaseModel):
 
 
 class RiskSettings(_Section):
-    """Risk limits of an account; see `sluicegate.domain.risk.RiskLimits`."""
+    """Risk limits of an account; see `sluicegate.domain.risk.RiskLimits`.
+
+    Attributes:
+        max_position: largest position by symbol, long or short, e.g. `{BTCUSDT = "0.5"}`; orders that may still
+            trade count as if they had. Positions come from the stream; without it they are asked for by REST.
+    """
 
     max_qty: Positive | None = None
     max_notional: Positive | None = None
     max_orders_per_minute: Annotated[int, Field(gt=0)] | None = None
     symbols: frozenset[Symbol] = frozenset()
+    max_position: Mapping[Symbol, Positive] = {}
     price_collar: DecimalText = DEFAULT_PRICE_COLLAR
 
     @field_validator("price_collar")
@@ -105,6 +111,7 @@ class RiskSettings(_Section):
             max_notional=self.max_notional,
             max_orders_per_minute=self.max_orders_per_minute,
             symbols=self.symbols,
+            max_position=dict(self.max_position),
             price_collar=self.price_collar,
         )
 
@@ -287,6 +294,7 @@ class SchedulerSettings(_Section):
         release_interval_s: between two releases of what is due.
         instruments_interval_s: between two refreshes of the instrument rules.
         clock_interval_s: between two measurements of the exchange's clock.
+        reconcile_interval_s: between two comparisons of an account with the exchange, quota permitting.
         gauges_interval_s: between two readings of the gauges.
         lock_timeout_s: a scheduler that died is replaced after so long.
     """
@@ -294,6 +302,7 @@ class SchedulerSettings(_Section):
     release_interval_s: Annotated[float, Field(ge=0.05, le=60)] = 0.25
     instruments_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 900.0
     clock_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    reconcile_interval_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     gauges_interval_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
     lock_timeout_s: Annotated[int, Field(ge=5, le=600)] = 15
 

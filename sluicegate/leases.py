@@ -143,3 +143,38 @@ class Nudges:
             self.client.publish(CHANNEL, account)
         except (redis.RedisError, OSError) as e:
             log.debug("nudge_lost", account=account, error=type(e).__name__)
+
+    def listen(self) -> NudgeListener:
+        """Return what waits for hints; close it when done."""
+        return NudgeListener(self.client)
+
+
+class NudgeListener:
+    """Waits for hints. Without Redis it just waits.
+
+    Args:
+        client: its connections are used.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._pubsub = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        self._is_subscribed = False
+
+    def wait(self, timeout_s: float) -> None:
+        """Return at the next hint, or after a while."""
+        started = time.monotonic()
+        try:
+            if not self._is_subscribed:
+                self._pubsub.subscribe(CHANNEL)
+                self._is_subscribed = True
+            if self._pubsub.get_message(timeout=timeout_s) is not None:
+                while self._pubsub.get_message(timeout=0) is not None:
+                    pass  # many hints say the same as one
+                return
+        except (redis.RedisError, OSError):
+            self._is_subscribed = False
+        time.sleep(max(0.0, timeout_s - (time.monotonic() - started)))
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._pubsub.close()

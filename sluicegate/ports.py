@@ -112,6 +112,38 @@ class OrderFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderUpdate:
+    """One event of an order, as a follower sees it.
+
+    Attributes:
+        position: of the event in the ledger; following goes on behind it.
+    """
+
+    position: int
+    account: str
+    category: str
+    symbol: str
+    client_order_id: str
+    event: OrderEvent
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "position": self.position,
+            "at": self.event.at.isoformat(),
+            "order_id": self.event.order_id,
+            "client_order_id": self.client_order_id,
+            "account": self.account,
+            "category": self.category,
+            "symbol": self.symbol,
+            "event": self.event.event,
+            "from_state": self.event.from_state,
+            "state": self.event.to_state,
+            "detail": dict(self.event.detail),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Witnessed:
     """What a batch of evidence came to.
 
@@ -211,8 +243,8 @@ class EvidenceLedger(Protocol):
     def foreign_open(self, account: str) -> list[ForeignOrder]:
         """Return the open orders of an account that Sluicegate did not place."""
 
-    def events_after(self, position: int, *, account: str | None, limit: int) -> list[tuple[int, OrderEvent]]:
-        """Return events of orders behind a position, oldest first, each with its own position."""
+    def events_after(self, position: int, *, limit: int) -> list[OrderUpdate]:
+        """Return events of all orders behind a position, oldest first."""
 
     def last_position(self) -> int:
         """Return the position of the newest event; 0 when there is none."""

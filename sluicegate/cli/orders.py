@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,8 @@ OrderArgument = Annotated[str, typer.Argument(metavar="ORDER_ID", help="From the
     "sluicegate orders list --account main --state live --state partially_filled",
     "sluicegate orders list --symbol BTCUSDT --limit 20 --json",
     "sluicegate orders list --unsettled                # those that wait for `orders settle`",
+    "sluicegate orders list --follow --json           # one JSON line an event, until Ctrl-C",
+    "sluicegate orders list --follow --after 4711     # all that happened behind that position, and goes on",
 ))  # fmt: skip
 def list_(
     account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
@@ -38,9 +41,22 @@ def list_(
     unsettled: Annotated[
         bool, typer.Option("--unsettled", help="Only those of which the exchange cannot tell what became.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print what happens to orders from now on, one line an event.")
+    ] = False,
+    after: Annotated[
+        int | None, typer.Option(min=0, metavar="POSITION", help="With --follow: begin behind this event.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List orders, newest first."""
+    """List orders, newest first; or follow what happens to them."""
+    if follow:
+        if state or before:
+            raise typer.BadParameter("--follow takes --account, --symbol and --after")
+        _follow(account, symbol, after, as_json=as_json)
+        return
+    if after is not None:
+        raise typer.BadParameter("--after goes with --follow")
     from sluicegate.cli.views import order_document
     from sluicegate.ports import OrderFilter
 
@@ -69,6 +85,26 @@ def list_(
         for order in found
     ]
     show_table(f"{len(found)} orders (times in UTC)", columns, rows, ids=("order id", "created", "state"))
+
+
+def _follow(account: str | None, symbol: str | None, after: int | None, *, as_json: bool) -> None:
+    from sluicegate.client import Sluicegate
+
+    opened = session.container()
+    session.require_account(opened.settings, account)
+    accounts = None if account is None else [account]
+    for update in Sluicegate(opened).stream(after=after, accounts=accounts):
+        if symbol is not None and update.symbol != symbol:
+            continue
+        if as_json:
+            say_json(update.to_json())
+        else:
+            event = update.event
+            say(
+                f"{update.position:>8} {event.at:%H:%M:%S.%f} {update.account} {update.symbol} {event.order_id} "
+                f"{event.event} -> {event.to_state}"
+            )
+        sys.stdout.flush()
 
 
 @app.command(epilog=examples(

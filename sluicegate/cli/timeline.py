@@ -66,6 +66,7 @@ class Timeline:
                 ("client order id", order.client_order_id),
                 ("exchange order id", order.exchange_order_id),
                 ("state", order.state.value),
+                ("on the exchange", order.exchange_status),
                 ("filled", f"{plain(order.cum_exec_qty)} of {plain(order.request.qty)}{average}"),
                 ("attempts", str(order.attempts)),
                 ("last answer", f"{order.last_code} {order.last_message}".strip()),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sluicegate.domain.errors import OrderDenied
 from sluicegate.domain.instruments import InstrumentRules
 from sluicegate.domain.numbers import plain
-from sluicegate.domain.orders import OrderRequest
+from sluicegate.domain.orders import OrderRequest, Side
 
 DEFAULT_PRICE_COLLAR = Decimal("0.5")
 
@@ -23,6 +24,8 @@ class RiskLimits:
         max_notional: largest value of one order, in quote coin (inverse: USD).
         max_orders_per_minute: orders accepted in any 60 seconds.
         symbols: the only symbols that may be traded; empty for all.
+        max_position: largest position by symbol, long or short, in the instrument's unit; orders that may still
+            trade count as if they had. Not for spot, which has no positions.
         price_collar: how far a price or trigger price may lie from the last price, as a fraction of it
             (0.05 = 5 %). There is always one: a price with a digit too many is the costliest typing error.
     """
@@ -31,7 +34,50 @@ class RiskLimits:
     max_notional: Decimal | None = None
     max_orders_per_minute: int | None = None
     symbols: frozenset[str] = frozenset()
+    max_position: Mapping[str, Decimal] = field(default_factory=dict)
     price_collar: Decimal = DEFAULT_PRICE_COLLAR
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What an order adds to, in the instrument's unit.
+
+    Attributes:
+        net: the position, negative for short.
+        buying: what other orders may still buy.
+        selling: what other orders may still sell.
+    """
+
+    net: Decimal
+    buying: Decimal
+    selling: Decimal
+
+
+def check_position(request: OrderRequest, limits: RiskLimits, held: Holding, *, executed: Decimal) -> None:
+    """Let an order pass that cannot make its position too large, whatever else trades before it.
+
+    Args:
+        request: the order, fitted to its instrument.
+        limits: the account's limits.
+        held: position and other orders.
+        executed: how much of the order was executed already; the position has it.
+
+    Raises:
+        OrderDenied: with the limit and the position that could be.
+    """
+    limit = limits.max_position.get(request.symbol)
+    if limit is None or request.reduce_only:
+        return
+    rest = max(request.qty - executed, Decimal(0))
+    is_buy = request.side is Side.BUY
+    size = held.net + held.buying + rest if is_buy else -held.net + held.selling + rest
+    if size > limit:
+        way = "long" if is_buy else "short"
+        raise _denied(
+            f"the position in {request.symbol} may become {plain(size)} {way}, above the limit of {plain(limit)}: "
+            f"it is {plain(held.net)}, orders may buy {plain(held.buying)} and sell {plain(held.selling)} more",
+            f"accounts.{request.account}.risk.max_position",
+        )
 
 
 def check(

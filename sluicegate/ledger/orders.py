@@ -27,7 +27,7 @@ from sluicegate.ledger.tables import (
     ORDERS,
     QUESTION_ROWS,
 )
-from sluicegate.ports import OrderFilter
+from sluicegate.ports import OrderFilter, OrderUpdate
 
 _LONGEST_WAY = timedelta(hours=1)
 """Orders that took longer from acceptance to acknowledgement are not looked for by `last_acknowledged`."""
@@ -134,14 +134,23 @@ class Orders(Store):
             raise
         return len(new)
 
-    def events_after(self, position: int, *, account: str | None, limit: int) -> list[tuple[int, OrderEvent]]:
-        """Return events of orders behind a position, oldest first, each with its own position."""
+    def events_after(self, position: int, *, limit: int) -> list[OrderUpdate]:
+        """Return events of all orders behind a position, oldest first."""
         e, o = ORDER_EVENTS.c, ORDERS.c
-        query = select(ORDER_EVENTS).where(e.event_id > position).order_by(e.event_id).limit(limit)
-        if account is not None:
-            query = query.join(ORDERS, o.order_id == e.order_id).where(o.account == account)
+        query = (
+            select(ORDER_EVENTS, o.account, o.category, o.symbol, o.client_order_id)
+            .join(ORDERS, o.order_id == e.order_id)
+            .where(e.event_id > position)
+            .order_by(e.event_id)
+            .limit(limit)
+        )
         with self._reading() as connection:
-            return [(row.event_id, to_event(row)) for row in connection.execute(query)]
+            return [
+                OrderUpdate(
+                    row.event_id, row.account, row.category, row.symbol, row.client_order_id, to_event(row)
+                )
+                for row in connection.execute(query)
+            ]
 
     def last_position(self) -> int:
         """Return the position of the newest event; 0 when there is none."""

@@ -119,8 +119,13 @@ class Backfill:
 
     def refresh_positions(self, account: Account) -> int:
         """Ask for all positions and store them; returns how many were different. Raises as `fill`."""
+        shown, complete_ms = self.list_positions(account)
+        return self.ledger.set_positions(account.name, shown, complete_ms=complete_ms)
+
+    def list_positions(self, account: Account) -> tuple[list[Position], int]:
+        """Ask for all positions; returns the instant, exchange clock, at which they were all. Raises as `fill`."""
         shown: list[Position] = []
-        answered_ms: list[int] = []
+        asked_at_ms = account.clock.to_exchange_ms(self.clock.now())
         for category, coin in SCOPES:
             if category is Category.SPOT:
                 continue
@@ -128,11 +133,9 @@ class Backfill:
             def ask(cursor: str | None, category: Category = category, coin: str = coin) -> Page[Position]:
                 return account.exchange.list_positions(category, settle_coin=coin, cursor=cursor)
 
-            asked_at_ms = account.clock.to_exchange_ms(self.clock.now())
             for page in self._pages(account, POSITIONS, category, ask, ORDER_PAGES):
                 shown += page.rows
-                answered_ms.append(min(asked_at_ms, page.answered_at_ms))
-        return self.ledger.set_positions(account.name, shown, complete_ms=min(answered_ms))
+        return shown, asked_at_ms
 
     def refresh_balances(self, account: Account) -> None:
         """Ask for the balances and store them; raises as `fill`."""

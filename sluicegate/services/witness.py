@@ -70,13 +70,15 @@ class Witness:
         """
         sightings = [seen for batch in batches for seen in batch.sightings]
         fills = [fill for batch in batches for fill in batch.fills]
+        positions = [position for batch in batches for position in batch.positions]
+        if (
+            positions
+        ):  # first: a fill that counts twice for a moment keeps a limit, one that counts nowhere does not
+            self.ledger.set_positions(account, positions)
+            self.observer.streamed(account, "position", "stored", len(positions))
         self.take_orders(account, sightings, fills)
         if exchange_clock is not None:
             self._measure(batches, exchange_clock)
-        positions = [position for batch in batches for position in batch.positions]
-        if positions:
-            self.ledger.set_positions(account, positions)
-            self.observer.streamed(account, "position", "stored", len(positions))
         balances = {balance.coin: balance for batch in batches for balance in batch.balances}  # the last counts
         if balances:
             at_ms = max(batch.created_ms for batch in batches if batch.balances)

@@ -9,7 +9,7 @@ from ledger_cases import NOON, accept, new_order
 
 from sluicegate.domain.holdings import AccountView, Balance, Position
 from sluicegate.domain.lifecycle import Event
-from sluicegate.domain.orders import Category, OrderId
+from sluicegate.domain.orders import Category
 from sluicegate.ledger.repository import SqlLedger
 
 
@@ -105,8 +105,10 @@ def test_events_after_continue_where_a_reader_stopped(ledger: SqlLedger) -> None
     one, other = accept(ledger, new_order(), new_order(account="b"))
     ledger.transition(one, Event.CLAIMED, {}, {})
 
-    everything = ledger.events_after(0, account=None, limit=10)
-    assert ["accepted", "accepted", "claimed"] == [event.event for _position, event in everything]
-    assert everything[2:] == ledger.events_after(everything[1][0], account=None, limit=10)
-    assert [OrderId(other.order_id)] == [e.order_id for _p, e in ledger.events_after(0, account="b", limit=10)]
-    assert everything[-1][0] == ledger.last_position()
+    everything = ledger.events_after(0, limit=10)
+    assert [("main", "accepted"), ("b", "accepted"), ("main", "claimed")] == [
+        (update.account, update.event.event) for update in everything
+    ]
+    assert everything[2:] == ledger.events_after(everything[1].position, limit=10)
+    assert other.order_id == everything[1].event.order_id
+    assert everything[-1].position == ledger.last_position()

@@ -18,7 +18,20 @@ GROUPS = {
     "incidents": ("list", "show", "ack", "resolve"),
     "db": ("upgrade", "current"),
 }
-SINGLE = ("demo", "up", "submit", "doctor", "buckets", "explain", "worker", "scheduler", "stream", "flower")
+SINGLE = (
+    "demo",
+    "up",
+    "submit",
+    "doctor",
+    "buckets",
+    "positions",
+    "balances",
+    "explain",
+    "worker",
+    "scheduler",
+    "stream",
+    "flower",
+)
 COMMANDS = [(name,) for name in SINGLE] + [(group, name) for group, names in GROUPS.items() for name in names]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sluicegate.domain.errors import OrderDenied
 from sluicegate.domain.orders import Category, OrderRequest
-from sluicegate.domain.risk import DEFAULT_PRICE_COLLAR, RiskLimits, check
+from sluicegate.domain.risk import DEFAULT_PRICE_COLLAR, Holding, RiskLimits, check, check_position
 
 from .examples import market, order, rules
 
@@ -163,3 +163,40 @@ def test_check_denial_names_value_and_limit(limits: dict[str, Any], text: str):
     """A person sees what was asked and what is allowed."""
     with pytest.raises(OrderDenied, match=text):
         _check(order(), RiskLimits(**limits), last_price=Decimal(50000))
+
+
+@pytest.mark.parametrize(
+    ("side", "net", "buying", "selling", "qty", "fits"),
+    [
+        ("Buy", "0", "0", "0", "1", True),
+        ("Buy", "0", "0", "0", "1.1", False),
+        ("Buy", "0.5", "0.2", "9", "0.3", True),
+        ("Buy", "0.5", "0.2", "9", "0.4", False),
+        ("Buy", "-1", "0", "0", "2", True),
+        ("Sell", "0.5", "0", "0", "1.5", True),
+        ("Sell", "-0.5", "9", "0.2", "0.3", True),
+        ("Sell", "-0.5", "9", "0.2", "0.4", False),
+    ],
+)
+def test_position_limit_counts_orders_that_may_still_trade(
+    side: str, net: str, buying: str, selling: str, qty: str, fits: bool
+) -> None:
+    """The worst that orders of one side can do together stays within the limit, long and short."""
+    request = order(side=side, qty=qty)
+    limits = RiskLimits(max_position={request.symbol: Decimal(1)})
+    held = Holding(Decimal(net), Decimal(buying), Decimal(selling))
+    if fits:
+        check_position(request, limits, held, executed=Decimal(0))
+        return
+    with pytest.raises(OrderDenied, match=r"limit of 1") as denied:
+        check_position(request, limits, held, executed=Decimal(0))
+    assert "max_position" in denied.value.fix
+    check_position(request, limits, held, executed=Decimal("0.5"))  # an amended order: the position has that part
+
+
+def test_position_limit_leaves_reducing_orders_and_other_symbols_alone() -> None:
+    """What only reduces cannot break it."""
+    full = Holding(Decimal(9), Decimal(9), Decimal(9))
+    limits = RiskLimits(max_position={"ETHUSDT": Decimal(1), "BTCUSDT": Decimal(1)})
+    check_position(order(reduce_only=True, side="Sell"), limits, full, executed=Decimal(0))
+    check_position(order(), RiskLimits(max_position={"X": Decimal(1)}), full, executed=Decimal(0))

@@ -157,6 +157,7 @@ class World:
         buckets: Any = Interleaved("buckets", self.buckets)
         backoff = Backoff(base_s=0.5, cap_s=2.0, max_attempts=4)
         observer: Any = Nobody()
+        nobody: Any = Nobody()  # no order here reduces or has a position limit
         clock = self.clock
 
         def rng() -> float:
@@ -171,7 +172,7 @@ class World:
             accounts,
             valve,
             Lanes(are_batches_on=True),
-            Gates(ledger),
+            Gates(ledger, nobody),
             self.halts,
             performer,
             clock,
@@ -205,7 +206,7 @@ class World:
             ledger,
             accounts,
             valve,
-            Gates(ledger),
+            Gates(ledger, nobody),
             self.halts,
             publisher,
             Concluder(ledger, accounts, self.halts, clock, observer, backoff, rng),

@@ -1,0 +1,188 @@
+"""Reconcile: compare ledger and exchange, bring the ledger to the truth, and tell what nobody can explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+
+from sluicegate.domain.comparison import Difference, Kind, compare_orders, compare_positions
+from sluicegate.domain.errors import (
+    BucketDenied,
+    BucketUnavailable,
+    ConfigurationError,
+    ExchangeUnavailable,
+    OrderNotFound,
+    OrderRejected,
+)
+from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES
+from sluicegate.domain.orders import LINK_ID_PREFIX, Order, OrderId
+from sluicegate.domain.records import Severity
+from sluicegate.ports import Account, Accounts, Buckets, Clock, OrderFilter, StreamObserver
+from sluicegate.services.backfill import POSITIONS, REALTIME, Backfill, OpenOrders
+from sluicegate.services.halts import Halts
+from sluicegate.services.resolve import Resolver
+from sluicegate.services.witness import Evidence
+
+log = structlog.get_logger(__name__)
+
+SETTLED: Final = timedelta(seconds=5)
+"""What changed within that time may be in flight: acknowledged and not listed yet, or filled and not told yet."""
+STREAM_FRESH: Final = timedelta(seconds=15)
+SPARE: Final = 0.5
+"""A comparison that is not urgent leaves so much of each quota to others."""
+MOST_LOOKS: Final = 50
+MOST_ORDERS: Final = 20_000
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Compares accounts.
+
+    A difference is looked at, order by order, and nearly always explained by that: an event was lost, and the
+    ledger follows. One that two comparisons in a row find is unexplained: it opens an incident, which closes by
+    itself when a comparison does not find it any more.
+
+    Args:
+        interval_s: between two comparisons of an account; a stream asks for one after each gap.
+    """
+
+    ledger: Evidence
+    accounts: Accounts
+    buckets: Buckets
+    halts: Halts
+    backfill: Backfill
+    resolver: Resolver
+    clock: Clock
+    observer: StreamObserver
+    interval_s: float
+
+    def reconcile(self) -> dict[str, int]:
+        """Compare the accounts whose turn it is.
+
+        Returns:
+            The number of differences by account, for the log.
+        """
+        done: dict[str, int] = {}
+        uids = {record.name: record.uid for record in self.ledger.accounts() if record.uid}
+        for name in self.accounts.names():
+            now = self.clock.now()
+            again_at = now + timedelta(seconds=self.interval_s)
+            if name not in uids or self.halts.silencing(name) is not None:
+                continue
+            if not self.ledger.take_reconcile(now, account=name, again_at=again_at):
+                continue
+            if self._is_quota_short(name, uids[name]):
+                self.ledger.ask_reconcile(name, now + timedelta(seconds=self.interval_s / 6))
+                continue
+            try:
+                done[name] = len(self.compare(self.accounts.get(name)))
+            except (BucketDenied, BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
+                log.info("reconcile_put_off", account=name, why=str(e))
+            except OrderRejected as e:
+                self.halts.obey(name, e)
+        return done
+
+    def compare(self, account: Account) -> list[Difference]:
+        """Compare one account now.
+
+        Raises:
+            BucketDenied, BucketUnavailable, ExchangeUnavailable, OrderRejected, LedgerUnavailable: nothing was
+                concluded.
+        """
+        opened = self.backfill.list_open(account)
+        settled_at = self.clock.now() - SETTLED
+        orders = self._orders(account.name, opened)
+        settled_ms = account.clock.to_exchange_ms(settled_at)
+        found = compare_orders(orders, opened.sightings, settled_at=settled_at, settled_ms=settled_ms)
+        found += self._compare_positions(account, settled_ms)
+        self.backfill.refresh_balances(account)
+        self.backfill.witness.take_orders(account.name, opened.sightings, ())
+        for difference in found:
+            self.observer.differed(account.name, difference.kind.value)
+            self._note(account.name, difference)
+        self._look(found)
+        self._judge(account.name, found)
+        return found
+
+    def _compare_positions(self, account: Account, settled_ms: int) -> list[Difference]:
+        known = [position for _account, position in self.ledger.positions(account.name)]
+        shown, complete_ms = self.backfill.list_positions(account)
+        view = self.ledger.view(account.name)
+        self.ledger.set_positions(account.name, shown, complete_ms=complete_ms)
+        if view.positions_at is None:
+            return []  # nobody claimed to know them
+        return compare_positions(known, shown, settled_ms=settled_ms)
+
+    def _orders(self, name: str, opened: OpenOrders) -> dict[str, Order]:
+        """Return the orders that should be on the exchange and those that it shows, by link id."""
+        away = self.ledger.list_orders(OrderFilter(account=name, states=ON_EXCHANGE_STATES, limit=MOST_ORDERS))
+        orders = {order.link_id: order for order in away}
+        found: dict[str, Order] = {str(link_id): order for link_id, order in orders.items()}
+        for link_id in opened.links - found.keys():
+            try:
+                found[link_id] = self.ledger.get(OrderId(link_id.removeprefix(LINK_ID_PREFIX)))
+            except OrderNotFound:
+                continue
+        return found
+
+    def _note(self, name: str, difference: Difference) -> None:
+        log.warning("ledger_differs", account=name, kind=difference.kind.value, detail=difference.detail)
+        if difference.order_id:
+            facts = {"kind": difference.kind.value, "detail": difference.detail}
+            self.ledger.note(OrderId(difference.order_id), "difference", facts)
+
+    def _look(self, found: Sequence[Difference]) -> None:
+        """Let the orders that differ be looked at alone; many of them by the scheduler, a few now."""
+        about = [d.order_id for d in found if d.order_id and d.kind in {Kind.MISSING, Kind.BEHIND}]
+        for order_id in about[:MOST_LOOKS]:
+            self.resolver.look(OrderId(order_id))
+        for order_id in about[MOST_LOOKS:]:
+            self.ledger.wake(OrderId(order_id), self.clock.now())
+
+    def _judge(self, name: str, found: Sequence[Difference]) -> None:
+        """Open incidents for what the last comparison found too, close those that are over."""
+        now = self.clock.now()
+        before: dict[str, Any] = self.ledger.doubts(name)
+        doubts: dict[str, Any] = {}
+        for difference in found:
+            known = before.get(difference.key)
+            is_told = known is not None
+            doubts[difference.key] = {"since": (known or {}).get("since", now.isoformat()), "is_told": is_told}
+            if is_told:
+                self.ledger.open_incident(
+                    _incident(name, difference.key),
+                    severity=Severity.CRITICAL,
+                    title=f"Ledger and exchange differ on account {name}: {difference.kind.value}",
+                    detail=difference.detail,
+                    fix="Compare by hand on Bybit. An order under a link id of ours that is not here comes from "
+                    "another ledger on the same account; nobody ends an order that Bybit forgot: cancel it here.",
+                    at=now,
+                )
+        for key, known in before.items():
+            if key not in doubts and known.get("is_told"):
+                self.ledger.resolve_incident(_incident(name, key), now)
+        if doubts != before:
+            self.ledger.set_doubts(name, doubts)
+
+    def _is_quota_short(self, name: str, uid: str) -> bool:
+        """Tell whether others need the quota; after a gap of the stream the comparison comes first."""
+        seen_at = self.ledger.view(name).stream_at
+        if seen_at is None or self.clock.now() - seen_at > STREAM_FRESH:
+            return False
+        try:
+            states = self.buckets.states()
+        except BucketUnavailable:
+            return True
+        return any(
+            state.free < state.limit * SPARE
+            for state in states
+            if f":{uid}:{REALTIME}:" in state.name or f":{uid}:{POSITIONS}:" in state.name
+        )
+
+
+def _incident(name: str, key: str) -> str:
+    return f"reconcile:{name}:{key}"

@@ -1,0 +1,65 @@
+"""A follower reads every event once, also when a later one is shown first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sluicegate.domain.orders import OrderEvent, OrderId
+from sluicegate.ports import OrderUpdate
+from sluicegate.services.tail import PATIENCE, Tail
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Events:
+    """A ledger of events, and a clock."""
+
+    def __init__(self) -> None:
+        self.shown: dict[int, OrderUpdate] = {}
+        self.at = NOON
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self.at
+
+    def show(self, *positions: int) -> None:
+        """Let events become visible."""
+        for position in positions:
+            event = OrderEvent(OrderId("1"), 1, self.at, "claimed", "accepted", "submitting", "test")
+            self.shown[position] = OrderUpdate(position, "main", "linear", "BTCUSDT", "c", event)
+
+    def events_after(self, position: int, *, limit: int) -> list[OrderUpdate]:
+        """Return what is visible."""
+        return [self.shown[key] for key in sorted(self.shown) if key > position][:limit]
+
+
+def read(tail: Tail) -> list[int]:
+    """Return the positions that were read."""
+    return [update.position for update in tail.read()]
+
+
+def test_event_that_commits_late_is_waited_for() -> None:
+    """A gap is an event on its way; those behind it wait, and none is left out."""
+    events: Any = Events()
+    tail = Tail(events, events, 0)
+    events.show(1, 3)
+    assert [1] == read(tail)
+    assert [] == read(tail)
+
+    events.show(2)
+
+    assert [2, 3] == read(tail)
+    assert [] == read(tail)
+
+
+def test_event_that_never_commits_does_not_hold_the_others_for_ever() -> None:
+    """After a while a gap counts as a transaction that failed."""
+    events: Any = Events()
+    tail = Tail(events, events, 0)
+    events.show(2)
+    assert [] == read(tail)
+
+    events.at = NOON + PATIENCE + timedelta(milliseconds=1)
+
+    assert [2] == read(tail)
