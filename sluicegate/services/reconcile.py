@@ -22,8 +22,9 @@ from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES
 from sluicegate.domain.orders import LINK_ID_PREFIX, Order, OrderId
 from sluicegate.domain.records import Severity
 from sluicegate.ports import Account, Accounts, Buckets, Clock, OrderFilter, StreamObserver
-from sluicegate.services.backfill import POSITIONS, REALTIME, Backfill, OpenOrders
+from sluicegate.services.backfill import POSITIONS, Backfill, OpenOrders
 from sluicegate.services.halts import Halts
+from sluicegate.services.lookout import REALTIME
 from sluicegate.services.resolve import Resolver
 from sluicegate.services.witness import Evidence
 
