@@ -51,7 +51,8 @@ def test_paths_in_code_exist(name: str) -> None:
     """A path of ours in backticks exists, below the root or the package."""
     paths = re.findall(r"`((?:\w+/)+[\w.]*)`", (ROOT / name).read_text())
     homes = (ROOT, ROOT / "sluicegate", (ROOT / name).parent)
-    assert [] == [path for path in paths if not any((home / path).exists() for home in homes)]
+    kept = [path for path in paths if not path.startswith("var/")]  # what runs write there is not kept
+    assert [] == [path for path in kept if not any((home / path).exists() for home in homes)]
 
 
 def test_decisions_are_numbered_in_a_row() -> None:
