@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from celery import Celery
 
+from sluicegate.domain.errors import ExchangeUnavailable
 from sluicegate.domain.lifecycle import END_STATES, State
 from sluicegate.domain.orders import Order, OrderRequest
 from sluicegate.domain.records import ChangeState
+from sluicegate.ports import Account
 from sluicegate.services.halts import BY_HAND
 from tests.e2e.conftest import Pages
 from tests.rig import PATIENCE_S, Rig, wait_until
@@ -372,3 +376,31 @@ def test_403_stops_everything_from_this_ip(rig: Rig, pages: Pages) -> None:
     assert (held.due_at - rig.container.clock.now()).total_seconds() > 590
     wait_until(lambda: pages.about("halt:egress:default"), "a page")
     assert 1 == len(pages.about("halt:egress:default"))
+
+
+def test_foreign_order_under_our_link_id_waits_for_a_person(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another order got our link id first: neither adopted nor sent over; a page, and a person's word ends it."""
+    for name in ("KEY_A2", "SECRET_A2"):
+        monkeypatch.setenv(name, rig.environment()[name])
+    account = wait_until(lambda: _account(rig, "a2"), "the exchange's clock is measured")
+    at = datetime.now(UTC) + timedelta(seconds=5)
+    receipt = rig.gate.submit(order(account="a2", due_at=at.isoformat()))
+    stranger = order(account="a2", price="58000", client_order_id=None)
+    account.exchange.place(stranger, receipt.order_link_id, sign_before=at)
+    wait_until(lambda: rig.gate.status(receipt.order_id).last_code == "foreign", "a person is asked")
+    assert State.IN_DOUBT is rig.gate.status(receipt.order_id).state
+    shown = json.loads(rig.cli("orders", "list", "--unsettled", "--json").stdout)
+    assert [receipt.order_id] == [item["order_id"] for item in shown]
+    said = rig.cli("orders", "settle", receipt.order_id, "--as", "absent", "--note", "a stranger's", "--json")
+    assert "dead" == json.loads(said.stdout)["state"]
+    assert "settled_absent" in trail(rig, receipt.order_id)
+    again = rig.cli("orders", "settle", receipt.order_id, "--as", "live", "--note", "no")
+    assert (1, True) == (again.returncode, "does not wait for a person" in again.stderr)
+    assert 1 == rig.exchange_orders()[receipt.order_link_id]
+
+
+def _account(rig: Rig, name: str) -> Account | None:
+    try:
+        return rig.container.accounts.get(name)
+    except ExchangeUnavailable:  # the buckets of a fresh broker are still empty
+        return None
