@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos monitoring check format bench bench-full docs docs-site lock build clean
+.PHONY: help demo up test chaos monitoring check audit format bench bench-full docs docs-site lock build clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: $(VENV)/.dev ## Check format, lint, types, import contracts, generated do
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m docs.generate --check
 	@$(BIN)/python -m ops.grafana --check
+
+audit: $(VENV)/.dev ## Ask PyPI about known weaknesses of the locked dependencies; needs the network
+	@$(BIN)/python requirements/audit.py
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .

@@ -15,23 +15,30 @@ from pathlib import Path
 OPS = Path(__file__).resolve().parent
 
 
-def contents(valkey: str, postgres: str, flower: str, grafana: str) -> Mapping[str, str]:
+def contents(passwords: Mapping[str, str]) -> Mapping[str, str]:
     """Return every secret file's text.
 
     Args:
-        valkey: password of the user `sluicegate` of the broker.
-        postgres: password of the ledger's owner.
-        flower: password of the user `sluicegate` of Flower.
-        grafana: password of the user `admin` of Grafana.
+        passwords: by who has it: `valkey` (our processes at the broker), `producer` and `flower` (users of the
+            broker that may do less), `postgres` (the ledger's owner), `web` (Flower's visitors), `grafana`
+            (its `admin`), `intake` (what producers sign with).
     """
     settings = (OPS / "docker" / "sluicegate.toml").read_text()
     users = (OPS / "valkey" / "users.acl").read_text()
+    for user in ("valkey", "producer", "flower"):
+        digest = hashlib.sha256(passwords[user].encode()).hexdigest()
+        users = users.replace(f"{user.upper()}_PASSWORD_SHA256", digest)
     return {
-        "sluicegate.toml": settings.replace("VALKEY_PASSWORD", valkey).replace("POSTGRES_PASSWORD", postgres),
-        "valkey_users.acl": users.replace("VALKEY_PASSWORD_SHA256", hashlib.sha256(valkey.encode()).hexdigest()),
-        "postgres_password": postgres,
-        "flower_auth": f"sluicegate:{flower}",
-        "grafana_password": grafana,
+        "sluicegate.toml": settings.replace("VALKEY_PASSWORD", passwords["valkey"]).replace(
+            "POSTGRES_PASSWORD", passwords["postgres"]
+        ),
+        "valkey_users.acl": users,
+        "flower_broker_url": f"redis://flower:{passwords['flower']}@valkey:6379/0",
+        "producer_broker_url": f"redis://producer:{passwords['producer']}@valkey:6379/0",
+        "intake_secret": passwords["intake"],
+        "postgres_password": passwords["postgres"],
+        "flower_auth": f"sluicegate:{passwords['web']}",
+        "grafana_password": passwords["grafana"],
         "main_api_key": "sim-key-1001",
         "main_api_secret": "sim-secret-1001",
         "alertmanager_critical_url": "http://127.0.0.1:9/",
@@ -48,14 +55,20 @@ def main(folder: Path) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    shared = ("sluicegate.toml", "valkey_users.acl", "postgres_password")
+    shared = (
+        "sluicegate.toml",
+        "valkey_users.acl",
+        "flower_broker_url",
+        "producer_broker_url",
+        "postgres_password",
+    )
     present = [name for name in shared if (folder / name).exists()]
     if 0 < len(present) < len(shared):
         sys.stderr.write(f"{folder}: {', '.join(present)} exist without the rest of {', '.join(shared)}, which\n")
-        sys.stderr.write("hold the same passwords. Bring them back, or move all three away.\n")
+        sys.stderr.write("hold the same passwords. Bring them back, or move all of them away.\n")
         return 1
-    passwords = [secrets.token_hex(24) for _ in range(4)]
-    for name, text in contents(*passwords).items():
+    whose = ("valkey", "producer", "flower", "postgres", "web", "grafana", "intake")
+    for name, text in contents({name: secrets.token_hex(24) for name in whose}).items():
         if not (folder / name).exists():
             # Containers run as other users, and Compose mounts a file with the host's mode: the folder keeps
             # people of this host out, the file lets the container in.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sluicegate.domain.lifecycle import END_STATES, State
     from sluicegate.domain.orders import AmendRequest, Order, OrderRequest, Receipt
     from sluicegate.domain.records import Change, ChangeState
+    from sluicegate.domain.signatures import sign_order
 
 __all__ = [
     "END_STATES",
@@ -45,12 +46,14 @@ __all__ = [
     "SluicegateError",
     "State",
     "TooLate",
+    "sign_order",
 ]
 
 _HOMES = {
     "Sluicegate": "sluicegate.client",
     **dict.fromkeys(("END_STATES", "State"), "sluicegate.domain.lifecycle"),
     **dict.fromkeys(("Change", "ChangeState"), "sluicegate.domain.records"),
+    "sign_order": "sluicegate.domain.signatures",
     **dict.fromkeys(("AmendRequest", "Order", "OrderRequest", "Receipt"), "sluicegate.domain.orders"),
 }
 

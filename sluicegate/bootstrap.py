@@ -30,6 +30,7 @@ from sluicegate.services.fills import FillSeeker
 from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
+from sluicegate.services.intake import Intake
 from sluicegate.services.lanes import Lanes
 from sluicegate.services.lookout import Lookout
 from sluicegate.services.pace import Pace
@@ -92,6 +93,7 @@ class Container:
             self.follower,
             self.releaser,
             self.submitter,
+            self.intake,
             self.pages,
             self.review,
         )
@@ -393,6 +395,12 @@ class Container:
             republish_s=self.settings.worker.republish_s,
             are_batches_on=self.settings.exchange.batches,
         )
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Return what accepts orders that come as messages."""
+        secret = self.settings.intake_secret()
+        return Intake(self.submitter, self.ledger, self.clock, secret.get_secret_value() if secret else None)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:

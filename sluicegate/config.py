@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -54,7 +54,21 @@ def _check_url(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
     return value
 
 
-BrokerUrl = Annotated[SecretStr, AfterValidator(lambda value: _check_url(value, ("redis", "rediss")))]
+def _check_broker(value: SecretStr) -> SecretStr:
+    """Check a broker's address; one with TLS verifies the certificate, whatever is written."""
+    url = _check_url(value, ("redis", "rediss")).get_secret_value()
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return value
+    if "ssl_cert_reqs" not in parse_qs(parts.query):  # Celery asks for it, redis-py has it by default
+        more = "&".join(filter(None, (parts.query, "ssl_cert_reqs=required")))
+        return SecretStr(parts._replace(path=parts.path or "/0", query=more).geturl())
+    if parse_qs(parts.query)["ssl_cert_reqs"] != ["required"]:
+        raise ValueError("ssl_cert_reqs must be required; name the CA in ssl_ca_certs=/path/ca.pem")
+    return value
+
+
+BrokerUrl = Annotated[SecretStr, AfterValidator(_check_broker)]
 WebUrl = Annotated[SecretStr, AfterValidator(lambda value: _check_url(value, ("https", "http")))]
 
 
@@ -269,6 +283,24 @@ class PagingSettings(_Section):
         return self.critical if severity is Severity.CRITICAL else self.warning or self.critical
 
 
+class IntakeSettings(_Section):
+    """How orders that come as messages (`sluicegate.accept`) prove their origin; without a secret they need not.
+
+    Attributes:
+        secret_env: variable that holds the secret which producers sign with; this or `secret_file`.
+        secret_file: file that holds it.
+    """
+
+    secret_env: str | None = None
+    secret_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.secret_env is not None and self.secret_file is not None:
+            raise ValueError("give one of secret_env and secret_file")
+        return self
+
+
 class WorkerSettings(_Section):
     """How workers run.
 
@@ -369,6 +401,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
     paging: PagingSettings = PagingSettings()
+    intake: IntakeSettings = IntakeSettings()
     worker: WorkerSettings = WorkerSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     stream: StreamSettings = StreamSettings()
@@ -467,6 +500,19 @@ class Settings(BaseSettings):
             known = ", ".join(sorted(self.accounts)) or "none"
             raise ConfigurationError(f"unknown account {name!r}; configured: {known}") from None
 
+    def intake_secret(self) -> SecretStr | None:
+        """Read the secret that messages with orders are signed with; None: they are not.
+
+        Raises:
+            ConfigurationError: its variable or file is missing or empty, or it is too short.
+        """
+        if self.intake.secret_env is None and self.intake.secret_file is None:
+            return None
+        secret = _read_secret("intake.secret", self.intake.secret_env, self.intake.secret_file)
+        if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+            raise ConfigurationError(f"intake.secret must have at least {MIN_SECRET_LENGTH} characters")
+        return secret
+
     def credentials(self, name: str) -> Credentials:
         """Read the key and the secret of an account from where its settings point to.
 
@@ -480,6 +526,9 @@ class Settings(BaseSettings):
                 f"accounts.{name}.api_secret", account.api_secret_env, account.api_secret_file
             ),
         )
+
+
+MIN_SECRET_LENGTH = 16
 
 
 def _read_secret(setting: str, variable: str | None, file: Path | None) -> SecretStr:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +10,14 @@ import structlog
 from celery import Celery, Task
 
 from sluicegate.bootstrap import Container
-from sluicegate.domain.errors import InvalidOrder, LedgerConflict, LedgerUnavailable, SluicegateError
-from sluicegate.domain.orders import OrderId, parse_order
+from sluicegate.domain.errors import (
+    InvalidOrder,
+    LedgerConflict,
+    LedgerUnavailable,
+    SignatureInvalid,
+    SluicegateError,
+)
+from sluicegate.domain.orders import OrderId
 from sluicegate.messages import ACCEPT, CHANGE, EXECUTE, EXECUTE_MANY, LOOK
 from workers import order_events
 
@@ -50,9 +55,9 @@ def register(app: Celery, container: Container) -> None:
         return _guarded(container, LOOK, order_id, container.resolver.look)
 
     @app.task(name=ACCEPT, bind=True, ignore_result=False, max_retries=None)
-    def accept(self: Task, order: dict[str, Any] | str) -> dict[str, Any]:
+    def accept(self: Task, order: dict[str, Any] | str, signature: str = "") -> dict[str, Any]:
         """Accept an order from a producer that has the broker and no database."""
-        return _accept(self, container, order)
+        return _accept(self, container, order, signature)
 
 
 def _guarded(container: Container, task: str, order_id: str, act: Callable[[OrderId], str]) -> str:
@@ -92,16 +97,13 @@ def _is_id(order_id: object) -> bool:
     return isinstance(order_id, str) and 0 < len(order_id) <= 64
 
 
-def _accept(task: Task, container: Container, content: dict[str, Any] | str) -> dict[str, Any]:
+def _accept(task: Task, container: Container, order: object, signature: object) -> dict[str, Any]:
     try:
-        fields = json.loads(content) if isinstance(content, str) else content
-        if isinstance(fields, dict) and not fields.get("client_order_id"):
-            # a message may come twice; its id makes the order the same one
-            fields = {**fields, "client_order_id": f"task-{task.request.id}"}
-        [result] = container.submitter.submit([parse_order(fields)])
-    except (InvalidOrder, ValueError, RecursionError) as e:
+        result = container.intake.accept(order, signature, message_id=str(task.request.id))
+    except (InvalidOrder, SignatureInvalid, ValueError, RecursionError) as e:
         log.warning("order_refused", error=str(e))
-        return {"accepted": False, "error": "InvalidOrder", "message": str(e)}
+        kind = SignatureInvalid if isinstance(e, SignatureInvalid) else InvalidOrder
+        return {"accepted": False, "error": kind.__name__, "message": str(e)}
     except LedgerUnavailable as e:
         log.error("ledger_unavailable", then=f"again in {RETRY_ACCEPT_S} s")
         raise task.retry(exc=e, countdown=RETRY_ACCEPT_S) from e

@@ -25,6 +25,7 @@ _ENTRY = re.compile(r"^    ([\w, ]+): ((?:.*\n?)(?:^ {8}.*\n?)*)", re.MULTILINE)
 def write() -> str:
     """Return the document."""
     public = {name: getattr(sluicegate, name) for name in sluicegate.__all__}
+    functions = {name: found for name, found in public.items() if inspect.isfunction(found)}
     classes = {name: found for name, found in public.items() if isinstance(found, type)}
     errors = {name: found for name, found in classes.items() if issubclass(found, Exception)}
     others = {name: found for name, found in classes.items() if name not in errors}
@@ -34,7 +35,12 @@ def write() -> str:
         "sluicegate/client.py and sluicegate/domain/",
         _INTRO,
         *(block for name in first for block in _class(name, others[name])),
-        *(f"`{name}`: {_members(sorted(found))}" for name, found in public.items() if name not in classes),
+        *(block for name, found in functions.items() for block in _function("##", name, name, found)),
+        *(
+            f"`{name}`: {_members(sorted(found))}"
+            for name, found in public.items()
+            if name not in {*classes, *functions}
+        ),
         "## Errors",
         table(("error", "meaning"), [(code(name), _summary(errors[name])) for name in sorted(errors)]),
     )
@@ -66,11 +72,15 @@ def _methods(owner: str, found: type[Any]) -> Iterator[str]:
         method = getattr(member, "__func__", member)
         if name.startswith("_") or not inspect.isfunction(method):
             continue
-        yield f"### {owner}.{name}"
-        shown = inspect.signature(method)
-        parameters = [_parameter(p) for p in shown.parameters.values() if p.name not in {"self", "cls"}]
-        yield fence(f"{name}{shown.replace(parameters=parameters)}".replace("'", ""), "python")
-        yield from _prose(inspect.getdoc(method) or "")
+        yield from _function("###", f"{owner}.{name}", name, method)
+
+
+def _function(level: str, title: str, name: str, found: Any) -> Iterator[str]:
+    yield f"{level} {title}"
+    shown = inspect.signature(found)
+    parameters = [_parameter(p) for p in shown.parameters.values() if p.name not in {"self", "cls"}]
+    yield fence(f"{name}{shown.replace(parameters=parameters)}".replace("'", ""), "python")
+    yield from _prose(inspect.getdoc(found) or "")
 
 
 def _parameter(parameter: inspect.Parameter) -> inspect.Parameter:

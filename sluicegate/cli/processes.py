@@ -101,6 +101,8 @@ def flower(
     """Run Flower, which shows workers and tasks, with the settings of Sluicegate."""
     from sluicegate.messages import create_app
 
+    if os.environ.get("FLOWER_UNAUTHENTICATED_API"):  # stops workers and sends tasks for whoever reaches the port
+        raise typer.BadParameter("unset FLOWER_UNAUTHENTICATED_API; use --basic-auth for Flower's API")
     if basic_auth is not None:
         if not re.fullmatch(r"[^:,]+:[^,]+", basic_auth):
             raise typer.BadParameter("--basic-auth: write USER:PASSWORD, without a comma")

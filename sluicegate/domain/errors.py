@@ -17,6 +17,10 @@ class InvalidOrder(SluicegateError):
     """The order is malformed; it was not accepted. Fix the field that the text names and submit again."""
 
 
+class SignatureInvalid(SluicegateError):
+    """An order came as a message without a valid signature; it was not accepted. Sign it with the secret."""
+
+
 class OrderNotFound(SluicegateError):
     """The ledger has no such order. Check the id."""
 

@@ -150,6 +150,8 @@ class Stack:
         for receiver in ("critical", "warning", "deadman"):
             url = f"http://{self.receivers.address(receiver)}"
             (self.where.secrets / f"alertmanager_{receiver}_url").write_text(url)
+        broker = self.where.secrets / "flower_broker_url"
+        broker.write_text(self.where.text(Place("migrate"), broker.read_text()))
         settings = self.where.secrets / "sluicegate.toml"
         text = settings.read_text().replace(
             "critical = []", f'critical = ["json://{self.receivers.address("page")}"]'
