@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -404,3 +405,15 @@ def _account(rig: Rig, name: str) -> Account | None:
         return rig.container.accounts.get(name)
     except ExchangeUnavailable:  # the buckets of a fresh broker are still empty
         return None
+
+
+def test_wrong_deployment_halts_its_account_by_the_breaker(rig: Rig, pages: Pages) -> None:
+    """Orders off their step: some are dead letters, then the account halts and pages; the rest parks."""
+    receipts = rig.gate.submit_many([order(account="a5", qty="0.00015") for _ in range(30)])
+    ended = Counter(settled(rig, r.order_id, State.DEAD, State.PARKED).state for r in receipts)
+    assert ended[State.DEAD] >= 19
+    assert ended[State.PARKED] >= 1
+    [account] = [a for a in json.loads(rig.cli("accounts", "list", "--json").stdout) if a["name"] == "a5"]
+    assert "breaker" == account["halt"]["code"]
+    wait_until(lambda: pages.about("halt:account:a5"), "a page")
+    assert 0 == rig.cli("accounts", "resume", "a5").returncode
