@@ -7,6 +7,9 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
+SYNCED = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
+"""What a server must be set to; the last one would let it skip syncs while it rewrites its file."""
+
 
 def loses_nothing(client: redis.Redis) -> bool:
     """Tell whether this server has kept every write that it ever confirmed.
@@ -25,11 +28,11 @@ def loses_nothing(client: redis.Redis) -> bool:
         RedisError: the server does not answer.
     """
     try:
-        settings: Any = client.config_get("append*")
+        settings: Any = client.config_get("*append*")
         replication: Any = client.info("replication")
     except ResponseError:  # NOPERM is one: a managed server that hides its settings
         return False
-    is_synced = _value(settings, "appendonly") == "yes" and _value(settings, "appendfsync") == "always"
+    is_synced = {name: _value(settings, name) for name in SYNCED} == SYNCED
     was_promoted = int(replication.get("second_repl_offset", 0)) != -1
     return is_synced and replication.get("role") == "master" and not was_promoted
 

@@ -176,6 +176,7 @@ def test_scripts_touch_only_keys_they_are_given(operation):
         ({"appendonly": "yes", "appendfsync": "always"}, True, True),
         ({"appendonly": "yes", "appendfsync": "always"}, False, False),
         ({"appendonly": "yes", "appendfsync": "everysec"}, True, False),
+        ({"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "yes"}, True, False),
         ({"appendonly": "no"}, False, False),
     ],
 )
