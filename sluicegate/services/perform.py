@@ -145,7 +145,8 @@ class Performer:
                 is_evidence = move.event is Event.ACKNOWLEDGED
                 results[order.order_id] = self._insist(move) if is_evidence else self._lost(move)
                 continue
-            self.observer.moved(order.account, moved.state.value)
+            if moved.state is not order.state:
+                self.observer.moved(order.account, moved.state.value)
             if move.event is Event.ACKNOWLEDGED:
                 self.observer.stage("total", max(0.0, (moved.updated_at - order.created_at).total_seconds()))
             results[order.order_id] = moved.state.value
@@ -164,7 +165,8 @@ class Performer:
             if moved is not None:
                 if current.state is State.DEAD:  # given up as absent, and there after all: it must not be replayed
                     self.ledger.close_dead_letter(order.order_id, at=now, note="the exchange has it after all")
-                self.observer.moved(order.account, moved.state.value)
+                if moved.state is not current.state:  # a stream may have counted it
+                    self.observer.moved(order.account, moved.state.value)
                 self.observer.stage("total", max(0.0, (now - order.created_at).total_seconds()))
                 return moved.state.value
         log.error("acknowledgement_not_written", order_id=order.order_id, order_link_id=order.link_id)
