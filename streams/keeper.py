@@ -54,7 +54,11 @@ class Keeper:
                 await asyncio.sleep(self._settings.lease_s / 5)
                 continue
             self._fence = token
-            await self._hold()
+            try:
+                await self._hold()
+            except Exception:  # the boundary of the process: an account is never left for good
+                log.exception("stream_keeper_failed", account=self._name)
+                await asyncio.sleep(self._settings.lease_s / 5)
 
     async def _take(self) -> int | None:
         """Take or renew the lease: its token, 0 when someone else has it, None when nobody knows."""

@@ -35,6 +35,8 @@ SETTLED: Final = timedelta(seconds=5)
 STREAM_FRESH: Final = timedelta(seconds=15)
 SPARE: Final = 0.5
 """A comparison that is not urgent leaves so much of each quota to others."""
+LOOKED_AT: Final = frozenset({Kind.MISSING, Kind.BEHIND})
+"""Differences that a look at the order mends."""
 MOST_LOOKS: Final = 50
 MOST_ORDERS: Final = 20_000
 
@@ -99,23 +101,25 @@ class Reconciler:
         orders = self._orders(account.name, opened)
         settled_ms = account.clock.to_exchange_ms(settled_at)
         found = compare_orders(orders, opened.sightings, settled_at=settled_at, settled_ms=settled_ms)
-        found += self._compare_positions(account, settled_ms)
+        is_streamed = self._is_streamed(account.name)
+        positions = self._compare_positions(account, settled_ms)
         self.backfill.refresh_balances(account)
         self.backfill.witness.take_orders(account.name, opened.sightings, ())
+        self._look(found)
+        if is_streamed:
+            found += positions
+        else:  # nobody said that the ledger is up to date: what a look mends is no difference
+            found = [difference for difference in found if difference.kind not in LOOKED_AT]
         for difference in found:
             self.observer.differed(account.name, difference.kind.value)
             self._note(account.name, difference)
-        self._look(found)
         self._judge(account.name, found)
         return found
 
     def _compare_positions(self, account: Account, settled_ms: int) -> list[Difference]:
         known = [position for _account, position in self.ledger.positions(account.name)]
         shown, complete_ms = self.backfill.list_positions(account)
-        view = self.ledger.view(account.name)
         self.ledger.set_positions(account.name, shown, complete_ms=complete_ms)
-        if view.positions_at is None:
-            return []  # nobody claimed to know them
         return compare_positions(known, shown, settled_ms=settled_ms)
 
     def _orders(self, name: str, opened: OpenOrders) -> dict[str, Order]:
@@ -138,7 +142,7 @@ class Reconciler:
 
     def _look(self, found: Sequence[Difference]) -> None:
         """Let the orders that differ be looked at alone; many of them by the scheduler, a few now."""
-        about = [d.order_id for d in found if d.order_id and d.kind in {Kind.MISSING, Kind.BEHIND}]
+        about = [d.order_id for d in found if d.order_id and d.kind in LOOKED_AT]
         for order_id in about[:MOST_LOOKS]:
             self.resolver.look(OrderId(order_id))
         for order_id in about[MOST_LOOKS:]:
@@ -169,10 +173,13 @@ class Reconciler:
         if doubts != before:
             self.ledger.set_doubts(name, doubts)
 
+    def _is_streamed(self, name: str) -> bool:
+        seen_at = self.ledger.view(name).stream_at
+        return seen_at is not None and self.clock.now() - seen_at <= STREAM_FRESH
+
     def _is_quota_short(self, name: str, uid: str) -> bool:
         """Tell whether others need the quota; after a gap of the stream the comparison comes first."""
-        seen_at = self.ledger.view(name).stream_at
-        if seen_at is None or self.clock.now() - seen_at > STREAM_FRESH:
+        if not self._is_streamed(name):
             return False
         try:
             states = self.buckets.states()

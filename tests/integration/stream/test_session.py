@@ -1,0 +1,89 @@
+"""A session goes on whatever a message does to us."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from sluicegate.bybit.frames import Parcel
+from sluicegate.domain.errors import LedgerUnavailable
+from streams.session import Session
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Books:
+    """What a session needs of a container; its witness fails on request."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.poison: set[int] = set()
+        self.away = 0
+        self.counted: list[tuple[str, ...]] = []
+        self.incidents: list[str] = []
+        self.witness = self.metrics = self.ledger = self.clock = self
+
+    def take(self, _account: str, batches: list[Any], _clock: object) -> None:
+        """Write down batches, or fail."""
+        if self.away:
+            self.away -= 1
+            raise LedgerUnavailable("away")
+        if self.poison & {batch.created_ms for batch in batches}:
+            raise RuntimeError("a fault of ours")
+        self.taken += [batch.created_ms for batch in batches]
+
+    def streamed(self, *labels: str) -> None:
+        """Count."""
+        self.counted.append(labels)
+
+    def ask_reconcile(self, account: str, _at: datetime) -> None:
+        """Note who shall be compared."""
+        self.incidents.append(f"compare:{account}")
+
+    def open_incident(self, key: str, **_facts: Any) -> None:
+        """Note an incident."""
+        self.incidents.append(key)
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return NOON
+
+
+def store(books: Books, *numbers: int) -> None:
+    """Let a session store messages."""
+    account: Any = SimpleNamespace(name="main", clock=None)
+    stream: Any = None
+    container: Any = books
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            session = Session(container, account, lambda: 1, stream, pool)
+            await session._store([Parcel("order", number) for number in numbers])
+
+    asyncio.run(main())
+
+
+def test_message_that_we_fail_on_is_left_out_and_told() -> None:
+    """The others of its batch are written; an incident and a comparison see to the rest."""
+    books = Books()
+    books.poison = {2}
+
+    store(books, 1, 2, 3)
+
+    assert [1, 3] == books.taken
+    assert [("main", "order", "failed")] == books.counted
+    assert ["compare:main", "stream_failed:order"] == books.incidents
+
+
+def test_ledger_that_is_away_is_waited_for() -> None:
+    """No message is dropped because the ledger does not answer."""
+    books = Books()
+    books.away = 2
+
+    store(books, 1, 2)
+
+    assert [1, 2] == books.taken
+    assert [] == books.incidents
