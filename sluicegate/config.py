@@ -111,6 +111,19 @@ class RiskSettings(_Section):
     max_position: Mapping[Symbol, Positive] = {}
     price_collar: DecimalText = DEFAULT_PRICE_COLLAR
 
+    @field_validator("max_position", mode="before")
+    @classmethod
+    def _read_positions(cls, value: Any) -> Any:
+        """Take JSON text too, and symbols in any case: a variable's name comes in small letters."""
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise ValueError('must be limits by symbol, e.g. {"BTCUSDT": "0.5"}') from None
+        if not isinstance(value, Mapping):
+            return value
+        return {str(symbol).upper(): limit for symbol, limit in value.items()}
+
     @field_validator("price_collar")
     @classmethod
     def _check_collar(cls, value: Decimal) -> Decimal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,19 @@ def test_settings_never_change(load: Load) -> None:
     ):
         with pytest.raises(ValueError, match="frozen"):
             setattr(owner, name, "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RISK__MAX_POSITION", '{"BTCUSDT": "0.5"}'), ("RISK__MAX_POSITION__BTCUSDT", "0.5")],
+)
+def test_position_limits_can_be_set_by_variables(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """By one variable as JSON, or by one a symbol; a variable's name loses its capitals on the way."""
+    account = "SLUICEGATE_ACCOUNTS__MAIN__"
+    for setting, content in {"ENVIRONMENT": "simulator", "API_KEY_ENV": "K", "API_SECRET_ENV": "S"}.items():
+        monkeypatch.setenv(account + setting, content)
+    monkeypatch.setenv(account + name, value)
+
+    limits = load_settings().account("main").risk.to_limits()
+
+    assert {"BTCUSDT": Decimal("0.5")} == dict(limits.max_position)
