@@ -24,9 +24,10 @@ if TYPE_CHECKING:
         TooLate,
     )
     from sluicegate.domain.lifecycle import END_STATES, State
-    from sluicegate.domain.orders import AmendRequest, Order, OrderRequest, Receipt
+    from sluicegate.domain.orders import AmendRequest, Order, OrderEvent, OrderRequest, Receipt
     from sluicegate.domain.records import Change, ChangeState
     from sluicegate.domain.signatures import sign_order
+    from sluicegate.ports import OrderUpdate
 
 __all__ = [
     "END_STATES",
@@ -39,8 +40,10 @@ __all__ = [
     "LedgerConflict",
     "LedgerUnavailable",
     "Order",
+    "OrderEvent",
     "OrderNotFound",
     "OrderRequest",
+    "OrderUpdate",
     "Receipt",
     "Sluicegate",
     "SluicegateError",
@@ -53,8 +56,11 @@ _HOMES = {
     "Sluicegate": "sluicegate.client",
     **dict.fromkeys(("END_STATES", "State"), "sluicegate.domain.lifecycle"),
     **dict.fromkeys(("Change", "ChangeState"), "sluicegate.domain.records"),
+    "OrderUpdate": "sluicegate.ports",
     "sign_order": "sluicegate.domain.signatures",
-    **dict.fromkeys(("AmendRequest", "Order", "OrderRequest", "Receipt"), "sluicegate.domain.orders"),
+    **dict.fromkeys(
+        ("AmendRequest", "Order", "OrderEvent", "OrderRequest", "Receipt"), "sluicegate.domain.orders"
+    ),
 }
 
 
