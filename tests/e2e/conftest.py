@@ -108,6 +108,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, pages: Pages) -> Iterator[Rig]
         "SCHEDULER__LOCK_TIMEOUT_S": "5",
         "RETRY__MAX_ATTEMPTS": "6",
         "RETRY__CAP_S": "2",
+        "BREAKER__WINDOW_S": "3600",  # a loaded machine takes more than a minute for what must be seen within it
         "PAGING__WEBHOOK": pages.url,
     }
     with running(home, workers=1, accounts=accounts, settings=settings) as stack:

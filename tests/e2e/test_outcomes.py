@@ -13,7 +13,7 @@ import pytest
 from celery import Celery
 
 from sluicegate.domain.errors import ExchangeUnavailable
-from sluicegate.domain.lifecycle import END_STATES, State
+from sluicegate.domain.lifecycle import END_STATES, Event, State
 from sluicegate.domain.orders import Order, OrderRequest
 from sluicegate.domain.records import ChangeState
 from sluicegate.ports import Account
@@ -384,10 +384,12 @@ def test_foreign_order_under_our_link_id_waits_for_a_person(rig: Rig, monkeypatc
     for name in ("KEY_A2", "SECRET_A2"):
         monkeypatch.setenv(name, rig.environment()[name])
     account = wait_until(lambda: _account(rig, "a2"), "the exchange's clock is measured")
-    at = datetime.now(UTC) + timedelta(seconds=5)
+    at = datetime.now(UTC) + timedelta(hours=1)
     receipt = rig.gate.submit(order(account="a2", due_at=at.isoformat()))
     stranger = order(account="a2", price="58000", client_order_id=None)
     account.exchange.place(stranger, receipt.order_link_id, sign_before=at)
+    waiting, now = rig.gate.status(receipt.order_id), datetime.now(UTC)
+    rig.container.ledger.transition(waiting, Event.DEFERRED, {"due_at": now, "wake_at": now}, {})
     wait_until(lambda: rig.gate.status(receipt.order_id).last_code == "foreign", "a person is asked")
     assert State.IN_DOUBT is rig.gate.status(receipt.order_id).state
     shown = json.loads(rig.cli("orders", "list", "--unsettled", "--json").stdout)
