@@ -43,7 +43,7 @@ ACCOUNTS: Final = {
 }
 """Accounts, each with the end of its key at the simulator."""
 
-CREATE: Final = "/v5/order/create"
+CREATE: Final = "/v5/order/create*"
 FAULTS: Final[tuple[dict[str, Any], ...]] = (
     # accepted, but the answer comes only after the worker gave up waiting for it
     {
