@@ -20,7 +20,7 @@ from sluicegate.ledger.engine import create_ledger_engine
 from sluicegate.ledger.repository import SqlLedger
 from sluicegate.ratelimit.quotas import QuotaTable
 from sluicegate.ratelimit.scopes import BybitQuotas
-from sluicegate.services.agenda import Agenda
+from sluicegate.services.agenda import Agenda, Looks
 from sluicegate.services.backfill import Backfill
 from sluicegate.services.changes import Changes
 from sluicegate.services.conclude import Concluder
@@ -30,6 +30,7 @@ from sluicegate.services.fills import FillSeeker
 from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
+from sluicegate.services.health import StreamHealth
 from sluicegate.services.intake import Intake
 from sluicegate.services.lanes import Lanes
 from sluicegate.services.lookout import Lookout
@@ -286,7 +287,8 @@ class Container:
     @cached_property
     def agenda(self) -> Agenda:
         """Return what plans looks."""
-        return Agenda(self.ledger, self.accounts, self.clock)
+        looks = Looks(streamed_s=self.settings.stream.look_s)
+        return Agenda(self.ledger, self.accounts, self.clock, looks, StreamHealth(self.ledger, self.clock).is_up)
 
     @cached_property
     def recorder(self) -> Recorder:

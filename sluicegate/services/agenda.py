@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluicegate.domain.absence import LAG_MS
 from sluicegate.domain.errors import ConfigurationError
-from sluicegate.domain.lifecycle import State
+from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import QUESTIONS
 from sluicegate.ports import Accounts, Clock, Ledger
@@ -23,21 +24,33 @@ class Looks:
         least_s: lower bound.
         doubt_most_s: upper bound while in doubt; an order older than ten minutes has the bound of live ones.
         live_most_s: upper bound while live, or while a person is asked about it.
+        streamed_s: the wait while live and streamed: the stream tells, a look is the net under it.
     """
 
     least_s: float = 0.5
     doubt_most_s: float = 10.0
     live_most_s: float = 60.0
+    streamed_s: float = 120.0
+
+
+def never(_account: str) -> bool:
+    """Tell of no account that its stream is up."""
+    return False
 
 
 @dataclass(frozen=True)
 class Agenda:
-    """Plans looks."""
+    """Plans looks.
+
+    Args:
+        is_streamed: tells whether an account's stream is up.
+    """
 
     ledger: Ledger
     accounts: Accounts
     clock: Clock
     looks: Looks = Looks()
+    is_streamed: Callable[[str], bool] = never
 
     def later(self, order: Order, why: str) -> str:
         """Look again in its time; nothing is written in the audit trail. Returns why, for the log."""
@@ -53,6 +66,8 @@ class Agenda:
         now = self.clock.now()
         is_doubt = order.state is State.IN_DOUBT
         age_s = (now - (order.acked_at or order.created_at)).total_seconds()
+        if order.state in ON_EXCHANGE_STATES and order.exchange_status and self.is_streamed(order.account):
+            return now + timedelta(seconds=self.looks.streamed_s)
         is_urgent = is_doubt and age_s < OLD_DOUBT_S and order.last_code not in QUESTIONS
         most_s = self.looks.doubt_most_s if is_urgent else self.looks.live_most_s
         wait_s = min(max(age_s * (0.5 if is_doubt else 1.0), self.looks.least_s), most_s)
