@@ -9,13 +9,15 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from benchmarks import acquire, pipeline, recovery, release, share, stream
+from benchmarks import acquire, flood, lanes, pipeline, recovery, release, share, stream
 from benchmarks.figures import Figure, keep, show
 
 BENCHMARKS: dict[str, Callable[[bool], list[Figure]]] = {
     "acquire": acquire.measure,
     "release": release.measure,
     "pipeline": pipeline.measure,
+    "lanes": lanes.measure,
+    "flood": flood.measure,
     "share": share.measure,
     "recovery": recovery.measure,
     "stream": stream.measure,
@@ -26,12 +28,12 @@ def main() -> int:
     """Run the benchmarks; their figures go to the terminal and to `benchmarks/results/latest.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("--full", action="store_true", help="more cases and longer runs")
-    parser.add_argument("--only", choices=sorted(BENCHMARKS), help="one benchmark")
+    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), help="this one; may be repeated")
     options = parser.parse_args()
     said = Console(stderr=True)
     figures: list[Figure] = []
     for name, measure in BENCHMARKS.items():
-        if options.only in {None, name}:
+        if options.only is None or name in options.only:
             said.print(f"[bold]{name}[/] ...")
             started = time.monotonic()
             found = measure(options.full)

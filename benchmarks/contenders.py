@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -75,11 +76,13 @@ class Sluicegate:
 
         self._buckets = RedisBuckets(connect(field.valkey_url))
         self._specs = [BucketSpec(f"simulator:{uid}:create", field.limit), BucketSpec("egress", 100_000, 5.0)]
-        self._client = session(field, uid)
+        self._client = session(field, uid, return_response_headers=True)
 
     def send(self) -> int | None:
         """Send one order."""
+        from sluicegate.bybit.answers import read_headers
         from sluicegate.domain.errors import BucketDenied
+        from sluicegate.domain.outcomes import NO_HEADERS
         from sluicegate.ports import Trip
 
         try:
@@ -90,12 +93,30 @@ class Sluicegate:
         ready_at_s = time.monotonic() + grant.wait_s
         time.sleep(grant.wait_s)
         left_after_s = max(0.0, time.monotonic() - ready_at_s)
-        told = place(self._client)
+        told, headers = None, NO_HEADERS
+        with suppress(InvalidRequestError, FailedRequestError):
+            answer, _elapsed, sent_back = self._client.place_order(**ORDER)
+            told, headers = int(answer["time"]), read_headers(sent_back)
         trip = None if told is None else Trip("simulator", left_after_s, told)
-        self._buckets.settle(grant, sent=True, trip=trip)
+        self._buckets.settle(grant, sent=True, observed=headers, trip=trip)
         if told is None:
             self._buckets.block(self._specs[0], for_s=1.0, is_refusal=True)
         return told
+
+
+class Foreigner:
+    """Someone else with a key of the same UID: sends three tenths of the quota at an even pace and asks nobody."""
+
+    def __init__(self, field: Field, uid: int) -> None:
+        self._client = session(field, uid)
+        self._pause_s = 1 / (0.3 * field.limit)
+        self._next_s = time.monotonic()
+
+    def send(self) -> int | None:
+        """Send one order when its time has come."""
+        self._next_s = max(self._next_s + self._pause_s, time.monotonic())
+        time.sleep(self._next_s - time.monotonic() if self._next_s > time.monotonic() else 0)
+        return place(self._client)
 
 
 class Limits:

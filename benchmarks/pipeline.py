@@ -53,26 +53,31 @@ class Side:
 
 
 def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
-    """Measure both sides in turn."""
-    with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(Path(folder), accounts={"a1": "1001"})
-        try:
-            rig.start(workers=1)
-            with _bare_worker(rig) as pid:
-                return _figures(*_race(rig, pid, rounds=3, orders=1000 if full else 300))
-        finally:
-            rig.stop()
+    """Measure both sides in turn, orders one a request and then through batches."""
+    figures = []
+    for batches in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            rig = Rig(Path(folder), accounts={"a1": "1001"}, settings={"EXCHANGE__BATCHES": str(batches).lower()})
+            try:
+                rig.start(workers=1)
+                with _bare_worker(rig) as pid:
+                    orders = (1000 if full else 300) * (1 + batches)
+                    sides = _race(rig, pid, rounds=3, orders=orders, trickles=not batches)
+                    figures += _figures(*sides, how="through batches" if batches else "one a request")
+            finally:
+                rig.stop()
+    return figures
 
 
-def _race(rig: Rig, bare_pid: int, *, rounds: int, orders: int) -> tuple[Side, Side]:
+def _race(rig: Rig, bare_pid: int, *, rounds: int, orders: int, trickles: bool) -> tuple[Side, Side]:
     price = _lift_limits(rig)
-    bucket = {"learned": UNLIMITED, "learned_until": 10**16}
+    bucket = {"limit": 600, "window": 5_000_000, "learned": UNLIMITED, "learned_until": 10**16}
     rig.redis().hset("sg:{buckets}:bucket:egress:default", mapping=bucket)
     ours = [rig.processes[name].pid for name in rig.processes if name != "simulator"]
     sides = Side(_pipeline(rig, price), ours, 1001), Side(_bare(rig, price), [bare_pid], 1002)
     for side in sides:
         _arrivals(rig, side, side.send(20), 60)  # connections, sessions, and the true limit of the UID
-    for side in sides:
+    for side in sides if trickles else ():
         _trickle(rig, side, seconds=15.0)
     for _round in range(rounds):
         for side in sides:
@@ -80,7 +85,7 @@ def _race(rig: Rig, bare_pid: int, *, rounds: int, orders: int) -> tuple[Side, S
     return sides
 
 
-def _figures(ours: Side, bare: Side) -> list[Figure]:
+def _figures(ours: Side, bare: Side, how: str) -> list[Figure]:
     named: list[tuple[str, str, list[float], list[float]]] = [
         (
             f"enqueue to wire at {RATE:g} orders/s, p{round(share * 100)}",
@@ -89,10 +94,11 @@ def _figures(ours: Side, bare: Side) -> list[Figure]:
             [percentile(bare.delays_ms, share)],
         )
         for share in (0.5, 0.99)
+        if ours.delays_ms
     ]
     named += [
-        ("orders per second, one worker", "orders/s", ours.per_second, bare.per_second),
-        ("CPU per order, all processes of the side", "ms", ours.cpu_ms, bare.cpu_ms),
+        (f"orders per second, one worker, {how}", "orders/s", ours.per_second, bare.per_second),
+        (f"CPU per order, all processes of the side, {how}", "ms", ours.cpu_ms, bare.cpu_ms),
     ]
     return [compare(name, unit, runs, PEER, peer_runs, digits=2) for name, unit, runs, peer_runs in named]
 
@@ -100,7 +106,8 @@ def _figures(ours: Side, bare: Side) -> list[Figure]:
 def _lift_limits(rig: Rig) -> str:
     """Let nothing hold orders back; returns a price that fills nothing and is near enough for the price collar."""
     for uid in (1001, 1002):
-        rig.control("limits", uid=uid, endpoint="/v5/order/create", category="linear", limit=UNLIMITED)
+        for path in ("/v5/order/create", "/v5/order/create-batch"):
+            rig.control("limits", uid=uid, endpoint=path, category="linear", limit=UNLIMITED)
     rig.control("limits", ip_limit=None)
     rig.control("market", symbol="BTCUSDT", price="60000")
     return "59000"

@@ -14,30 +14,45 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS, Contender, Field
+from benchmarks.contenders import CONTENDERS, Contender, Field, Foreigner
 from benchmarks.figures import Figure, compare
 from benchmarks.servers import Simulator, simulator, valkey
 
 THREADS = 16
 """Requests of one contender that may be under way at once, over all its processes."""
-WARM_UP_S = 12.0
+WARM_UP_S = 10.0
+FOREIGNER = "foreigner"
+
+
+EVERYBODY = tuple(CONTENDERS)
+FEW = ("Sluicegate", "limits moving window", "throttled-py token bucket")
+"""With sixteen processes each, or many requests a second, two cores do not carry the whole field."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One network and one number of processes."""
+    """One network and one number of processes.
+
+    Attributes:
+        names: who takes part.
+        is_shared: someone else spends three tenths of each quota; the share is that of both together.
+    """
 
     delay_ms: float
     jitter_ms: float
     processes: int
     limit: int
     seconds: float
+    names: tuple[str, ...] = EVERYBODY
+    is_shared: bool = False
 
     @property
     def name(self) -> str:
         """Return the case in words."""
         many = "es" * (self.processes > 1)
-        return f"{self.limit}/s, {self.delay_ms:g}+{self.jitter_ms:g} ms one way, {self.processes} process{many}"
+        beside = ", beside a foreign client" if self.is_shared else ""
+        network = f"{self.delay_ms:g}+{self.jitter_ms:g} ms one way"
+        return f"{self.limit}/s, {network}, {self.processes} process{many}{beside}"
 
 
 @dataclass(frozen=True)
@@ -50,14 +65,27 @@ class Result:
 
 def cases(*, full: bool) -> list[Case]:
     """Return the cases to run."""
-    if not full:
-        return [Case(delay, jitter, n, 10, 20.0) for delay, jitter in ((5, 3), (20, 5), (100, 20)) for n in (1, 4)]
+    if full:
+        return [
+            Case(delay, jitter, processes, limit, 30.0, EVERYBODY if processes * limit <= 200 else FEW)
+            for delay in (5, 20, 100)
+            for jitter in (3, 5, 20)
+            for processes in (1, 4, 16)
+            for limit in (10, 20, 50, 200)
+        ]
     return [
-        Case(delay, jitter, processes, limit, 30.0)
-        for delay in (5, 20, 100)
-        for jitter in (3, 5, 20)
-        for processes in (1, 4, 16)
-        for limit in (10, 20, 50)
+        Case(5, 3, 1, 10, 20.0),
+        Case(5, 3, 4, 10, 20.0),
+        Case(5, 3, 16, 10, 20.0, FEW),
+        Case(20, 5, 1, 10, 20.0),
+        Case(20, 5, 4, 10, 20.0),
+        Case(100, 20, 1, 10, 20.0),
+        Case(100, 20, 4, 10, 20.0),
+        Case(100, 20, 16, 10, 20.0, FEW),
+        Case(20, 5, 4, 20, 20.0),
+        Case(20, 5, 4, 50, 20.0, FEW),
+        Case(5, 3, 4, 200, 20.0, ("Sluicegate",)),
+        Case(20, 5, 4, 10, 20.0, FEW, is_shared=True),
     ]
 
 
@@ -67,7 +95,7 @@ def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all
     for case in cases(full=full):
         results = _run(case)
         ours = results.pop("Sluicegate")
-        for peer, theirs in results.items():
+        for peer, theirs in (results or {"the whole quota": Result(1.0, 0)}).items():
             figures.append(compare(f"share used: {case.name}", "share", [ours.share], peer, [theirs.share]))
             figures.append(compare(f"10006: {case.name}", "refusals", [ours.refusals], peer, [theirs.refusals]))
     return figures
@@ -75,7 +103,7 @@ def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all
 
 def _run(case: Case) -> dict[str, Result]:
     with valkey() as url, simulator() as exchange:
-        uids = dict(zip(CONTENDERS, range(1001, 1011), strict=False))
+        uids = dict(zip(case.names, range(1001, 1011), strict=False))
         for uid in uids.values():
             exchange.control("limits", uid=uid, endpoint="/v5/order/create", category="linear", limit=case.limit)
         exchange.control("network", delay_ms=case.delay_ms, jitter_ms=case.jitter_ms, seed=7)
@@ -86,13 +114,14 @@ def _run(case: Case) -> dict[str, Result]:
 def _race(case: Case, field: Field, uids: dict[str, int]) -> dict[int, list[int]]:
     """Let all contenders send, each from so many processes; returns when their orders were accepted, by UID."""
     context = multiprocessing.get_context("spawn")
-    start = context.Barrier(case.processes * len(uids))
+    crews = [(name, uid, max(1, THREADS // case.processes)) for name, uid in uids.items()] * case.processes
+    if case.is_shared:
+        crews += [(FOREIGNER, uid, 1) for uid in uids.values()]
+    start = context.Barrier(len(crews))
     results: Any = context.Queue()
-    threads = max(1, THREADS // case.processes)
     crew = [
         context.Process(target=_work, args=(name, uid, field, threads, case.seconds, start, results), daemon=True)
-        for name, uid in uids.items()
-        for _ in range(case.processes)
+        for name, uid, threads in crews
     ]
     for member in crew:
         member.start()
@@ -106,7 +135,8 @@ def _race(case: Case, field: Field, uids: dict[str, int]) -> dict[int, list[int]
 
 
 def _work(name: str, uid: int, field: Field, threads: int, seconds: float, start: Any, results: Any) -> None:
-    crew: list[Contender] = [CONTENDERS[name](field, uid) for _ in range(threads)]
+    kind: type[Any] = Foreigner if name == FOREIGNER else CONTENDERS[name]
+    crew: list[Contender] = [kind(field, uid) for _ in range(threads)]
     accepted: list[int] = []
     start.wait(120)
     from_ms = (time.time() + WARM_UP_S) * 1000
