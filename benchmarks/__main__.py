@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
 
 from benchmarks import acquire, flood, lanes, pipeline, recovery, release, share, stream
 from benchmarks.figures import Figure, keep, show
 
-BENCHMARKS: dict[str, Callable[[bool], list[Figure]]] = {
+BENCHMARKS: dict[str, Callable[[bool], Iterable[Figure]]] = {
     "acquire": acquire.measure,
     "release": release.measure,
     "pipeline": pipeline.measure,
@@ -36,10 +36,10 @@ def main() -> int:
         if options.only is None or name in options.only:
             said.print(f"[bold]{name}[/] ...")
             started = time.monotonic()
-            found = measure(options.full)
+            for figure in measure(options.full):
+                keep([figure])  # at once: who stops a long run keeps what it found
+                figures.append(figure)
             said.print(f"{name}: {time.monotonic() - started:.0f} s")
-            keep(found)
-            figures += found
     show(figures)
     return 0
 

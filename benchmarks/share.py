@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,16 +90,14 @@ def cases(*, full: bool) -> list[Case]:
     ]
 
 
-def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
+def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for all benchmarks
     """Measure every case."""
-    figures = []
     for case in cases(full=full):
         results = _run(case)
         ours = results.pop("Sluicegate")
         for peer, theirs in (results or {"the whole quota": Result(1.0, 0)}).items():
-            figures.append(compare(f"share used: {case.name}", "share", [ours.share], peer, [theirs.share]))
-            figures.append(compare(f"10006: {case.name}", "refusals", [ours.refusals], peer, [theirs.refusals]))
-    return figures
+            yield compare(f"share used: {case.name}", "share", [ours.share], peer, [theirs.share])
+            yield compare(f"10006: {case.name}", "refusals", [ours.refusals], peer, [theirs.refusals])
 
 
 def _run(case: Case) -> dict[str, Result]:
