@@ -75,18 +75,18 @@ def cases(*, full: bool) -> list[Case]:
             for limit in (10, 20, 50, 200)
         ]
     return [
+        Case(20, 5, 4, 10, 20.0),
+        Case(100, 20, 16, 10, 20.0, FEW),
+        Case(5, 3, 16, 10, 20.0, FEW),
+        Case(100, 20, 1, 10, 20.0),
+        Case(20, 5, 4, 50, 20.0, FEW),
+        Case(20, 5, 4, 10, 20.0, FEW, is_shared=True),
+        Case(5, 3, 4, 200, 20.0, ("Sluicegate",)),
         Case(5, 3, 1, 10, 20.0),
         Case(5, 3, 4, 10, 20.0),
-        Case(5, 3, 16, 10, 20.0, FEW),
-        Case(20, 5, 1, 10, 20.0),
-        Case(20, 5, 4, 10, 20.0),
-        Case(100, 20, 1, 10, 20.0),
         Case(100, 20, 4, 10, 20.0),
-        Case(100, 20, 16, 10, 20.0, FEW),
         Case(20, 5, 4, 20, 20.0),
-        Case(20, 5, 4, 50, 20.0, FEW),
-        Case(5, 3, 4, 200, 20.0, ("Sluicegate",)),
-        Case(20, 5, 4, 10, 20.0, FEW, is_shared=True),
+        Case(20, 5, 1, 10, 20.0),
     ]
 
 

@@ -18,7 +18,7 @@ from sluicegate.ports import Clock, Ledger, Observer, Publisher
 log = structlog.get_logger(__name__)
 
 CHUNK = 500
-DIRECT = 100
+DIRECT = 40
 """Orders of one line that a call publishes itself; more may wait a quarter of a second for the scheduler."""
 FULL_QUEUE = 200
 """With so many messages waiting the workers have enough to do; the rest waits in the ledger, not in the broker."""

