@@ -46,7 +46,6 @@ def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all
             ours = _lags_ms(rig, rig.home / "ledger.db", seconds)
             noticed_s, filled_s = _silence(rig)
             rig.kill("st1")
-            rig.kill("s1")
             with _bare_client(rig) as database:
                 bare = _lags_ms(rig, database, seconds)
         finally:
