@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 MOST_WAITING: Final = 20_000
 BATCH: Final = 200
 NOTE_S: Final = 2.0
+BALANCES_S: Final = 0.3
 TOPIC_RETRY_S: Final = 30.0
 MOST_SHOWN: Final = 50_000
 
@@ -52,6 +53,7 @@ class Session:
     stream: PrivateStream
     pool: Executor
     _parcels: asyncio.Queue[Parcel] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+    _wallets: list[Parcel] = field(default_factory=list)
     _rejected: dict[str, str] = field(default_factory=dict)
     _is_filled: bool = False
     _is_behind: bool = False
@@ -87,6 +89,9 @@ class Session:
             self._shown[seen.link_id] = None
         while len(self._shown) > MOST_SHOWN:
             del self._shown[next(iter(self._shown))]
+        if parcel.topic == WALLET:
+            self._wallets.append(parcel)
+            return
         try:
             self._parcels.put_nowait(parcel)
         except asyncio.QueueFull:
@@ -99,6 +104,7 @@ class Session:
     async def _inside(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write())
+            tasks.create_task(self._write_balances())
             await self._subscribe(TOPICS)
             self._subscribed_at = self.container.clock.now()
             log.info("stream_subscribed", account=self.name, rejected=sorted(self._rejected))
@@ -151,6 +157,14 @@ class Session:
             await self._store(parcels)
             told = [parcel.created_ms for parcel in parcels if parcel.topic in (ORDER, EXECUTION)]
             self._event_ms = max([self._event_ms, *told])
+
+    async def _write_balances(self) -> None:
+        """Write balances down now and then: only the newest counts, and no order waits for them."""
+        while True:
+            await asyncio.sleep(BALANCES_S)
+            parcels, self._wallets = self._wallets, []
+            if parcels:
+                await self._store(parcels)
 
     async def _store(self, parcels: list[Parcel]) -> None:
         """Write messages down; those that cannot be are left out, and the stream goes on."""
