@@ -102,7 +102,8 @@ def test_exposure_counts_what_may_still_trade(ledger: SqlLedger) -> None:
 
 def test_events_after_continue_where_a_reader_stopped(ledger: SqlLedger) -> None:
     """Every event has a position; reading on from it misses and repeats nothing."""
-    one, other = accept(ledger, new_order(), new_order(account="b"))
+    [one] = accept(ledger, new_order())
+    [other] = accept(ledger, new_order(account="b"))
     ledger.transition(one, Event.CLAIMED, {}, {})
 
     everything = ledger.events_after(0, limit=10)
