@@ -138,7 +138,7 @@ def test_lost_connection_is_noticed_and_its_gap_filled(rig: Rig, action: dict[st
     assert_as_on_the_exchange(rig, orders)
     assert reason in {event["reason"] for event in rig.events(holder, "stream_ended")}
     filled = rig.events(holder, "stream_gap_filled")[-1]
-    assert filled["moved"] >= 4
+    assert filled["fills"] >= 4  # shown again; on a busy machine a look by REST may have written them before
     assert filled["seconds"] < 30
 
 
