@@ -12,6 +12,7 @@ from sluicegate.domain.errors import LedgerUnavailable
 from tests.chaos.process_faults import Healing
 from tests.chaos.proxied_rig import ProxiedRig
 from tests.chaos.schedule import EVERYTHING, ExchangeFault, every_fault
+from tests.chaos.storm import EVENT_FAULTS
 
 PROBABILITY = 0.006
 """Of each fault of the exchange, all the time: about one request in seven meets one."""
@@ -35,6 +36,8 @@ class ExchangeFaults:
     def begin(self) -> None:
         """Put every fault in force, each seldom; it stays so until `heal`."""
         self._post(every_fault(), PROBABILITY)
+        for name, probability, args in EVENT_FAULTS:
+            self._rig.control("faults", match={}, fault=name, args=args, probability=probability)
 
     def heal(self) -> None:
         """Lift every fault."""
@@ -75,6 +78,18 @@ class ExchangeFaults:
     def exchange_forgets(self, _draw: float) -> None:
         """Empty its cache of recently closed orders, as a restart of the exchange does."""
         self._rig.control("restart")
+
+    def streams_cut(self, _draw: float) -> None:
+        """End every private stream without a word."""
+        self._rig.control("stream", channel="private", action="close")
+
+    def streams_silent(self, draw: float) -> None:
+        """Let open streams say nothing any more; half the time they still answer pings."""
+        self._rig.control("stream", channel="private", action="silence", answers=draw < 0.5)
+
+    def streams_refused(self, draw: float) -> None:
+        """End every private stream and refuse new ones for a while."""
+        self._rig.control("stream", channel="private", action="close", seconds=1 + 3 * draw)
 
     def shift_clock(self, draw: float) -> Healing:
         """Move its clock by up to three seconds, either way."""

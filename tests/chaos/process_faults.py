@@ -13,7 +13,7 @@ Healing = Callable[[], object]
 
 
 class ProcessFaults:
-    """Breaks workers and schedulers.
+    """Breaks workers, schedulers and followers of streams.
 
     Args:
         rig: the stack.
@@ -29,7 +29,8 @@ class ProcessFaults:
         """Remember processes that ended by themselves, and start them again as an operator would."""
         for name, process in list(self._rig.processes.items()):
             if process.poll() is not None and name != "simulator":
-                if '"worker_ready"' in self._rig.log(name)[self._log_starts.get(name, 0) :]:
+                said = self._rig.log(name)[self._log_starts.get(name, 0) :]
+                if '"worker_ready"' in said or '"stream_ready"' in said:
                     self.ended.append(f"{name} ended by itself with {process.returncode}")
                 self._start(name)  # one that found no ledger refuses to start, and is started again
 
@@ -53,9 +54,17 @@ class ProcessFaults:
         """SIGSTOP a scheduler; the other one takes over, and then there are two."""
         return self._pause("s", draw)
 
-    def end_worker(self, draw: float) -> Healing | None:
+    def kill_stream(self, draw: float) -> Healing | None:
+        """SIGKILL the process that follows the private streams."""
+        return self._kill("f", draw)
+
+    def stop_stream(self, draw: float) -> Healing | None:
+        """SIGSTOP it beyond its lease; what the streams say meanwhile comes late or never."""
+        return self._pause("f", draw)
+
+    def end_process(self, draw: float) -> Healing | None:
         """SIGTERM a process, as a deployment does: it finishes what it has, unless that takes too long."""
-        running = self._running("wcs")
+        running = self._running("wcsf")
         if not running:
             return None
         name = running[int(draw * len(running))]
@@ -93,6 +102,8 @@ class ProcessFaults:
         self._log_starts[name] = len(self._rig.log(name))
         if name.startswith("s"):
             self._rig.start_scheduler(name, wait=False)
+        elif name.startswith("f"):
+            self._rig.start_stream(name, wait=False)
         else:
             self._rig.start_worker(name, queue="cancels" if name.startswith("c") else "orders", wait=False)
 

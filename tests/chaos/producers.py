@@ -54,7 +54,7 @@ class Producer:
         """Go on until stopped."""
         while not self.stopped.wait(self.rng.uniform(0.2, 1.8) * self.pace_s):
             [act] = self.rng.choices(
-                [self._submit_one, self._submit_some, self._cancel, self._amend], [60, 5, 20, 15]
+                [self._submit_one, self._submit_some, self._cancel, self._amend], [55, 10, 20, 15]
             )
             act()
 

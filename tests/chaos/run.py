@@ -34,6 +34,11 @@ QUICK = {
     "WORKER__CONCURRENCY": "8",
     "SCHEDULER__LOCK_TIMEOUT_S": "5",
     "RETRY__CAP_S": "2",
+    "STREAM__PING_INTERVAL_S": "1",
+    "STREAM__PONG_TIMEOUT_S": "1",
+    "STREAM__STALE_S": "3",
+    "STREAM__BACKOFF_CAP_S": "2",
+    "STREAM__LEASE_S": "3",
 }
 _STRANGE = re.compile(r"raised unexpected|Unrecoverable error")
 
@@ -170,6 +175,7 @@ class ChaosRun:
 
         try:
             rig.start(workers=2, schedulers=2, cancels=1)
+            rig.start_stream("f1")
             _refuse_far_prices(rig)
             self._break_and_check(rig, producers, is_over)
             self.report.leaks = find_leaks(rig)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 
-from simulator.faults import HTTP_FAULTS
+from simulator.faults import HTTP_FAULTS, STREAM_FAULTS
 from tests.chaos.exchange_faults import ExchangeFaults
 from tests.chaos.process_faults import ProcessFaults
 from tests.chaos.schedule import KINDS, draw_schedule, every_fault
 from tests.chaos.server_faults import BrokerFaults, LedgerFaults
+from tests.chaos.storm import EVENT_FAULTS
 
 
 def test_same_seed_gives_the_same_schedule() -> None:
@@ -33,3 +34,4 @@ def test_every_kind_is_done_by_one_victim() -> None:
 def test_chaos_knows_every_fault_of_the_simulator() -> None:
     """A fault that the simulator learns has to be met by the suite, too."""
     assert {fault.fault for fault in every_fault()} == HTTP_FAULTS
+    assert {name for name, _probability, _args in EVENT_FAULTS} == STREAM_FAULTS
