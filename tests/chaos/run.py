@@ -23,7 +23,7 @@ from tests.chaos.proxied_rig import ProxiedRig
 from tests.chaos.schedule import draw_schedule
 from tests.integration.postgres_server import PostgresServer
 
-SETTLE_S = 180.0
+SETTLE_S = 300.0
 QUICK = {
     "EXCHANGE__RECV_WINDOW_MS": "2000",
     "EXCHANGE__HORIZON_MARGIN_MS": "500",
