@@ -73,7 +73,8 @@ def _run_once(postgres: PostgresServer | None, seed: int, options: argparse.Name
 
 
 def _result(report: Report, options: argparse.Namespace) -> dict[str, Any]:
-    is_enough = report.orders >= options.orders and report.faults.total() >= LEAST_FAULTS
+    least_faults = LEAST_FAULTS if options.orders else 0  # a busy machine lets fewer fall within a fixed time
+    is_enough = report.orders >= options.orders and report.faults.total() >= least_faults
     told: dict[str, Any] = {}
     for name in (item.name for item in fields(report)):
         value = getattr(report, name)
