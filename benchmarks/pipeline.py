@@ -18,6 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
+
 from benchmarks.figures import Figure, compare, percentile
 from sluicegate import OrderRequest
 from tests.rig import Rig, wait_until
@@ -52,9 +54,8 @@ class Side:
     cpu_ms: list[float] = field(default_factory=list)
 
 
-def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
+def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for all benchmarks
     """Measure both sides in turn, orders one a request and then through batches."""
-    figures = []
     for batches in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             rig = Rig(Path(folder), accounts={"a1": "1001"}, settings={"EXCHANGE__BATCHES": str(batches).lower()})
@@ -63,10 +64,9 @@ def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all
                 with _bare_worker(rig) as pid:
                     orders = (1000 if full else 300) * (1 + batches)
                     sides = _race(rig, pid, rounds=3, orders=orders, trickles=not batches)
-                    figures += _figures(*sides, how="through batches" if batches else "one a request")
+                    yield from _figures(*sides, how="through batches" if batches else "one a request")
             finally:
                 rig.stop()
-    return figures
 
 
 def _race(rig: Rig, bare_pid: int, *, rounds: int, orders: int, trickles: bool) -> tuple[Side, Side]:
@@ -132,15 +132,15 @@ def _pipeline(rig: Rig, price: str) -> Callable[[int], list[str]]:
 
 
 def _bare(rig: Rig, price: str) -> Callable[[int], list[str]]:
-    from benchmarks.bare_task import app, place
-
-    app.conf.broker_url = _broker(rig)
+    app = Celery(broker=_broker(rig), set_as_current=False)
+    app.conf.task_ignore_result = True
     numbers = count()
 
     def send(many: int) -> list[str]:
         links = [f"bare-{next(numbers)}" for _ in range(many)]
         for link in links:
-            place.delay({**ORDER, "orderType": "Limit", "price": price, "orderLinkId": link})
+            order = {**ORDER, "orderType": "Limit", "price": price, "orderLinkId": link}
+            app.send_task("bare.place", args=[order])
         return links
 
     return send
