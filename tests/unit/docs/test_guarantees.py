@@ -11,7 +11,8 @@ TEXT = (ROOT / "docs" / "guarantees.md").read_text()
 
 def promises() -> list[list[str]]:
     """Return the cells of each promise."""
-    rows = [line.strip("|").split("|") for line in TEXT.splitlines() if re.match(r"\| \d+ \|", line)]
+    section = TEXT.partition("## Promises")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if re.match(r"\| \d+ \|", line)]
     return [[cell.strip() for cell in row] for row in rows]
 
 
