@@ -13,13 +13,14 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from sluicegate.domain.evidence import Step, belongs, is_as_asked, is_surely, weigh_fills, weigh_sighting
 from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, State, next_state
-from sluicegate.domain.orders import LINK_ID_PREFIX, Execution, Order, OrderId
+from sluicegate.domain.numbers import plain
+from sluicegate.domain.orders import LINK_ID_PREFIX, ChangeKind, Execution, Order, OrderId
 from sluicegate.domain.records import QUESTIONS, TRADE, Fill, Sighting
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.foreign import store_foreign_fills, store_foreign_orders
 from sluicegate.ledger.rows import to_order
 from sluicegate.ledger.store import Store
-from sluicegate.ledger.tables import ORDER_EVENTS, ORDERS
+from sluicegate.ledger.tables import ORDER_CHANGES, ORDER_EVENTS, ORDERS
 from sluicegate.ports import Witnessed
 
 FILLS_GRACE = timedelta(seconds=2)
@@ -38,6 +39,9 @@ class _Case:
     fills: list[Fill] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    amended: dict[str, Decimal] = field(
+        default_factory=dict
+    )  # values that an amend of ours had changed by its end
     must_look: bool = False  # something goes by its link id that may be another's order
 
     @property
@@ -66,7 +70,7 @@ class Evidence(Store):
             strangers = _sort(cases, account, sightings, fills)
             new = self._store_fills(connection, cases)
             for case in cases.values():
-                self._weigh(case, new.get(case.order.order_id, []), at)
+                self._weigh(connection, case, new.get(case.order.order_id, []), at)
             self._write(connection, cases.values(), at, look_at)
             ours = {id(shown) for case in cases.values() for shown in (*case.sightings, *case.fills)}
             parents = {LINK_ID_PREFIX + order_id: order_id for order_id in cases}
@@ -103,10 +107,13 @@ class Evidence(Store):
             new[order_id].append(shown[OrderId(order_id), exec_id])
         return new
 
-    def _weigh(self, case: _Case, new: Sequence[Fill], at: datetime) -> None:
+    def _weigh(self, connection: Connection, case: _Case, new: Sequence[Fill], at: datetime) -> None:
         case.exec_qty += sum((fill.qty for fill in new), Decimal(0))
         for seen in case.sightings:
-            self._take(case, weigh_sighting(case.order, seen), at)
+            step = weigh_sighting(case.order, seen)
+            if step is not None and next_state(case.order.state, step.event) in END_STATES:
+                case.amended |= _amended(connection, case.order, seen)  # nobody looks at it again
+            self._take(case, step, at)
         self._take(case, weigh_fills(case.order, new, case.exec_qty), at)
 
     def _take(self, case: _Case, step: Step | None, at: datetime) -> None:
@@ -118,6 +125,7 @@ class Evidence(Store):
             state=next_state(before.state, step.event),
             version=before.version + 1,
             updated_at=at,
+            request=before.request.model_copy(update=case.amended) if case.amended else before.request,
             exchange_order_id=step.exchange_order_id or before.exchange_order_id,
             exchange_status=step.status,
             cum_exec_qty=step.cum_exec_qty,
@@ -135,7 +143,7 @@ class Evidence(Store):
                 "from_state": before.state.value,
                 "to_state": case.order.state.value,
                 "actor": self._actor,
-                "detail": dict(step.detail),
+                "detail": {**step.detail, **{name: plain(value) for name, value in case.amended.items()}},
             }
         )
 
@@ -145,6 +153,11 @@ class Evidence(Store):
             names = [name for name in rows[0] if name != "key"]
             changes: dict[str, Any] = {name: bindparam(name) for name in names}
             connection.execute(update(ORDERS).where(ORDERS.c.order_id == bindparam("key")).values(changes), rows)
+        for case in cases:
+            if case.amended:
+                request = case.order.request.to_json()
+                mine = ORDERS.c.order_id == case.order.order_id
+                connection.execute(update(ORDERS).where(mine).values(request=request))
         events = [event for case in cases for event in case.events]
         if events:
             connection.execute(insert(ORDER_EVENTS).inline(), events)
@@ -162,6 +175,22 @@ def to_own(order_id: OrderId, fill: Fill) -> Execution:
         is_maker=fill.is_maker,
         executed_at=fill.executed_at,
     )
+
+
+def _amended(connection: Connection, order: Order, seen: Sighting) -> dict[str, Decimal]:
+    """Return the values that an amend of ours has changed, though the ledger does not know it yet."""
+    if is_as_asked(order, seen):
+        return {}
+    c = ORDER_CHANGES.c
+    sent = (c.order_id == order.order_id, c.kind == ChangeKind.AMEND.value, c.attempts > 0)
+    asked = connection.execute(select(c.fields).where(*sent)).scalars().all()
+    shown = {"qty": seen.qty, "price": seen.price, "trigger_price": seen.trigger_price}
+    return {
+        name: value
+        for name, value in shown.items()
+        if value not in (None, getattr(order.request, name))
+        and any(name in fields and Decimal(fields[name]) == value for fields in asked)
+    }
 
 
 def _load(connection: Connection, shown: Sequence[Sighting | Fill]) -> dict[str, _Case]:

@@ -13,8 +13,8 @@ import pytest
 from ledger_cases import NOON, accept, accept_one, fill, new_order
 
 from sluicegate.domain.lifecycle import Event, State
-from sluicegate.domain.orders import Order, OrderId
-from sluicegate.domain.records import Fill, Sighting
+from sluicegate.domain.orders import ChangeKind, Order, OrderId
+from sluicegate.domain.records import Change, ChangeState, Fill, Sighting
 from sluicegate.ledger.repository import SqlLedger
 
 LATER = NOON + timedelta(seconds=60)
@@ -85,6 +85,25 @@ def test_sighting_before_the_acknowledgement_moves_the_order(ledger: SqlLedger) 
         now.state, now.exchange_order_id, now.exchange_status, now.wake_at, now.lease_until, now.horizon_ms
     ) == (State.LIVE, "x-" + order.order_id, "New", LATER, None, None)  # fmt: skip
     assert "seen_open" == ledger.events(order.order_id)[-1].event
+
+
+@pytest.mark.parametrize(("asked", "price"), [("59100", "59100"), ("59200", "60000")])
+def test_end_shows_what_an_amend_in_doubt_had_changed(ledger: SqlLedger, asked: str, price: str) -> None:
+    """An amend was applied, its answer lost, the order filled: the ledger takes the amended price, no other."""
+    order = sent(ledger, price="60000")
+    show(ledger, seen(order, "New"))
+    change = ledger.add_change(amend(order, {"price": asked}))
+    assert ledger.move_change(change, ChangeState.SUBMITTING, {"attempts": 1, "wake_at": LATER}, {}) is not None
+
+    show(ledger, seen(order, "Filled", cum="0.010", avg="59100", price=Decimal(59100)))
+
+    now = ledger.get(order.order_id)
+    assert (State.FILLED, Decimal(price)) == (now.state, now.request.price)
+
+
+def amend(order: Order, fields: dict[str, str]) -> Change:
+    """Return a request to amend an order."""
+    return Change("A-" + order.order_id, order.order_id, 0, ChangeKind.AMEND, fields, ChangeState.PENDING, 0, NOON)
 
 
 def test_fill_before_any_sighting_proves_the_order(ledger: SqlLedger) -> None:
