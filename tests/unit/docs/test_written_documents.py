@@ -55,6 +55,16 @@ def test_paths_in_code_exist(name: str) -> None:
     assert [] == [path for path in kept if not any((home / path).exists() for home in homes)]
 
 
+def test_architecture_names_every_service() -> None:
+    """The house in ARCHITECTURE.md lists the modules of services/: none is missing, none has gone."""
+    listed = re.search(
+        r"^  services/ +(.*?)\n  bybit/", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert listed is not None
+    modules = {path.stem for path in (ROOT / "sluicegate" / "services").glob("[a-z]*.py")}
+    assert modules == set(re.findall(r"\w+", listed[1]))
+
+
 def test_decisions_are_numbered_in_a_row() -> None:
     """Each decision has a number of its own, none is left out, and its title begins with it."""
     decisions = sorted((ROOT / "docs" / "adr").glob("*.md"))
