@@ -10,6 +10,7 @@ from sqlalchemy import Engine, MetaData, select
 from tests.chaos.producers import ACCOUNTS
 from tests.chaos.proxied_rig import BROKER_PASSWORD, ProxiedRig
 from tests.integration.postgres_server import PASSWORD
+from tests.rig import wait_until
 
 SECRETS = (
     *(f"sim-secret-{uid}" for uid in ACCOUNTS.values()),
@@ -42,6 +43,8 @@ def _places(rig: ProxiedRig) -> Iterator[tuple[str, bytes]]:
             yield f"{written.parent.name}/{written.name}", written.read_bytes()
     yield from _broker(rig)
     for name in sorted(rig.processes.keys() - {"simulator"}):
+        noted = rig.home / "run" / f"{name}.json"
+        wait_until(lambda file=noted: file.exists() and file.stat().st_size, f"{name} serves its metrics")
         yield f"/metrics of {name}", rig.metrics(name).encode()
     yield from _ledger(rig.container.engine)
     for file in sorted([*rig.home.glob("ledger.db*"), *rig.home.glob("run/*")]):
