@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from rich.console import Console
 
-from benchmarks import acquire, flood, lanes, pipeline, recovery, release, share, stream
+from benchmarks import acquire, flood, lanes, pipeline, recovery, release, share, stream, trade
 from benchmarks.figures import Figure, keep, show
 
 BENCHMARKS: dict[str, Callable[[bool], Iterable[Figure]]] = {
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Figure]]] = {
     "share": share.measure,
     "recovery": recovery.measure,
     "stream": stream.measure,
+    "trade": trade.measure,
 }
 
 

@@ -182,6 +182,13 @@ class Credentials(_Section):
     api_secret: SecretStr
 
 
+class OrderEntry(StrEnum):
+    """How commands reach the exchange."""
+
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+
+
 class ExchangeSettings(_Section):
     """How requests are sent.
 
@@ -193,6 +200,8 @@ class ExchangeSettings(_Section):
         horizon_margin_ms: added to recv_window before absence proves anything.
         arrival_margin_ms: a token returns so much later than one window after its request arrived at the exchange;
             1000 and more is as if the arrival were never known.
+        order_entry: how orders, amends and cancels are sent: `http`, or `websocket` for Bybit's trade WebSocket;
+            accounts of the demo environment, which has none, use HTTP all the same. Queries always do.
         batches: new orders may also take the batch endpoint, which has a quota of its own; False: one order a
             request, through the single endpoint alone.
         ca_bundle: file of CA certificates (PEM) that replace certifi's.
@@ -206,6 +215,7 @@ class ExchangeSettings(_Section):
     lease_s: Annotated[float, Field(gt=0, le=300)] = 15.0
     horizon_margin_ms: Annotated[int, Field(ge=100, le=60_000)] = 1000
     arrival_margin_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
+    order_entry: OrderEntry = OrderEntry.HTTP
     batches: bool = True
     ca_bundle: Path | None = None
     hosts: Mapping[Environment, str] = {}
@@ -236,6 +246,14 @@ class ExchangeSettings(_Section):
     def _check_lease(self) -> Self:
         if self.lease_s <= self.connect_timeout_s + self.read_timeout_s:
             raise ValueError("lease_s must be longer than connect_timeout_s + read_timeout_s")
+        return self
+
+    @model_validator(mode="after")
+    def _check_order_entry(self) -> Self:
+        if self.order_entry is OrderEntry.WEBSOCKET and self.hosts:
+            raise ValueError(
+                "order_entry = websocket goes to Bybit's usual hosts only; leave hosts out, or order_entry at http"
+            )
         return self
 
 

@@ -14,7 +14,8 @@ from sluicegate.bybit.clock import OffsetClock
 from sluicegate.bybit.market import BybitMarket
 from sluicegate.bybit.retcodes import RetCodeTable
 from sluicegate.bybit.session import SessionPool, SignedSession, build_session
-from sluicegate.config import Environment, Settings
+from sluicegate.bybit.trade_socket import TradeSocket, trade_url
+from sluicegate.config import Credentials, Environment, OrderEntry, Settings
 from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
 from sluicegate.ports import Account, Buckets, BucketSpec, Clock, Observer
 
@@ -95,7 +96,13 @@ class BybitAccounts:
         sessions = self._sessions(settings.environment, market.clock, key, secret)
         exchange = self.settings.exchange
         gateway = AccountGateway(
-            name, sessions, AnswerReader(self.codes, (key, secret)), market.clock, exchange, self.observer
+            name,
+            sessions,
+            AnswerReader(self.codes, (key, secret)),
+            market.clock,
+            exchange,
+            self.observer,
+            self._trade_socket(name, credentials, market.clock),
         )
         self.watch_clock(name, lambda: market.clock.offset_s)
         return Account(
@@ -107,6 +114,13 @@ class BybitAccounts:
             risk=settings.risk.to_limits(),
             reach_ms=exchange.recv_window_ms + exchange.horizon_margin_ms,
         )
+
+    def _trade_socket(self, name: str, credentials: Credentials, clock: OffsetClock) -> TradeSocket | None:
+        environment, exchange = self.settings.account(name).environment, self.settings.exchange
+        if exchange.order_entry is OrderEntry.HTTP:
+            return None
+        url = trade_url(environment, self.settings.exchange_address(environment))
+        return None if url is None else TradeSocket(name, url, credentials, clock, exchange)
 
     def _build_market(self, environment: Environment) -> BybitMarket:
         clock = OffsetClock(self.local)

@@ -14,6 +14,7 @@ from urllib3.exceptions import NewConnectionError
 
 from sluicegate.bybit.retcodes import RetCode, RetCodeTable
 from sluicegate.bybit.session import ClaimLapsed
+from sluicegate.bybit.trade_line import FrameRefused, SignInRefused, Unanswered, Unreached
 from sluicegate.domain.outcomes import NO_HEADERS, Action, InDoubt, NeverSent, RateHeaders, Refused
 
 MESSAGE_LENGTH = 300
@@ -29,6 +30,9 @@ class Reply:
     items: Mapping[str, Any]
     headers: RateHeaders
     time_ms: int | None
+
+
+_ABOUT_ORDER = frozenset({Action.OK, Action.RESOLVE, Action.DEAD_LETTER})
 
 
 class UnreadableAnswer(Exception):
@@ -121,6 +125,8 @@ class AnswerReader:
                 return self._refused(_http_code(error.status_code), error, is_write=is_write)
             case requests.exceptions.RequestException():
                 return self._network(error)
+            case FrameRefused() | SignInRefused() | Unreached() | Unanswered():
+                return self._trade(error)
             case _:  # not JSON, or JSON of a shape that pybit or we trip over: the request was sent
                 return InDoubt("json_decode_error", f"unreadable answer: {self.redact(error)}")
 
@@ -158,6 +164,23 @@ class AnswerReader:
         if isinstance(error, requests.exceptions.Timeout):
             return InDoubt("net_read_timeout", "no answer in time")
         return InDoubt("net_reset_or_aborted", self.redact(type(error).__name__))
+
+    def _trade(
+        self, error: FrameRefused | SignInRefused | Unreached | Unanswered
+    ) -> Refused | NeverSent | InDoubt:
+        """Read what befell a command on the trade WebSocket, where some codes have a meaning of their own."""
+        match error:
+            case Unanswered():
+                return InDoubt(error.code, self.redact(error))
+            case Unreached():
+                is_forged = certificate_fault(error) is not None
+                return self._never_sent("tls_verify_failed" if is_forged else "net_connect_fail", error)
+        row = self._codes.lookup(error.code, channel="ws")
+        if isinstance(error, FrameRefused):
+            return self._outcome(str(error.code), row, error, read_headers(error.headers), is_write=True)
+        if row.action in _ABOUT_ORDER:  # the code cannot be about an order that was not sent
+            return NeverSent(str(error.code), self.redact(error), Action.RETRY_SOON, row.cause, row.fix)
+        return self._outcome(str(error.code), row, error, NO_HEADERS, is_write=True)
 
     def _never_sent(self, code: str, error: Exception) -> NeverSent:
         row = self._codes.lookup(code)

@@ -15,6 +15,7 @@ from sluicegate.bybit.batches import read_batch
 from sluicegate.bybit.clock import OffsetClock
 from sluicegate.bybit.rows import is_name, read_fill, read_sighting
 from sluicegate.bybit.session import SessionPool
+from sluicegate.bybit.trade_socket import TradeSocket
 from sluicegate.config import ExchangeSettings
 from sluicegate.domain.errors import ExchangeUnavailable, OrderRejected
 from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order, OrderLinkId, OrderRequest
@@ -64,6 +65,7 @@ class Gateway:
         clock: Bybit's clock.
         settings: receive window and horizon margin.
         observer: counts each answer.
+        trade_socket: takes the commands; None: they go over HTTP, as the queries do.
     """
 
     def __init__(
@@ -74,9 +76,11 @@ class Gateway:
         clock: OffsetClock,
         settings: ExchangeSettings,
         observer: Observer,
+        trade_socket: TradeSocket | None = None,
     ) -> None:
         self._account = account
         self._sessions = sessions
+        self._way = trade_socket or sessions
         self._reader = reader
         self._clock = clock
         self._observer = observer
@@ -144,7 +148,7 @@ class Gateway:
         read: Callable[[Reply], Sequence[Outcome]],
     ) -> list[Answer]:
         """Send a command about some orders; what befalls the request befalls each of them."""
-        session = self._sessions.session()
+        session = self._way.session()
         session.begin(sign_before)
         started = time.perf_counter()
         try:
@@ -163,7 +167,7 @@ class Gateway:
     def _made_certain(self, outcome: Outcome, signed_at_ms: int | None) -> Outcome:
         """Return what was never signed as never sent, and give a doubt its horizon."""
         if signed_at_ms is None:
-            if isinstance(outcome, NeverSent):
+            if isinstance(outcome, NeverSent | Refused):  # refused: the sign-in of the trade socket was
                 return outcome
             return NeverSent("never_signed", "the request could not be prepared")
         if isinstance(outcome, InDoubt):

@@ -220,3 +220,10 @@ def test_position_limits_can_be_set_by_variables(monkeypatch: pytest.MonkeyPatch
     limits = load_settings().account("main").risk.to_limits()
 
     assert {"BTCUSDT": Decimal("0.5")} == dict(limits.max_position)
+
+
+def test_order_entry_by_websocket_needs_bybits_usual_hosts(load: Load) -> None:
+    """Where a regional site has its trade socket is not known, so orders are not sent to another by mistake."""
+    assert load(MINIMAL, EXCHANGE__ORDER_ENTRY="websocket").exchange.order_entry == "websocket"
+    toml = MINIMAL + '[exchange]\norder_entry = "websocket"\nhosts = {mainnet = "https://api.bybit.eu"}\n'
+    assert "order_entry" in complaint(load, toml)
