@@ -44,7 +44,7 @@ ORDER = OrderRequest(
 
 
 def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
-    """Measure the time to an answer, then orders a second."""
+    """Measure the time from a call of the gateway to its answer, then orders a second."""
     rounds, orders = (10 if full else 5), 300
     waits: dict[str, list[list[float]]] = {"http": [], "socket": []}
     rates: dict[str, list[float]] = {"http": [], "socket": [], "http, many": []}
@@ -65,7 +65,7 @@ def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all
         socket.close()
     figures = [
         compare(
-            f"order by WebSocket, write to answer, p{round(share * 100)}",
+            f"order by WebSocket, from call to answer, p{round(share * 100)}",
             "ms",
             [percentile(run, share) for run in waits["socket"]],
             PEER,

@@ -11,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from certificates import found_authority
 from orders_desk import FAR, live_order, request
 from pydantic import SecretStr
 from venue_server import CODES, VenueServer, closed_port, http
 
+from sluicegate.bybit import trade_line
 from sluicegate.bybit.answers import AnswerReader
 from sluicegate.bybit.clock import OffsetClock, SystemClock
 from sluicegate.bybit.gateway import Gateway
@@ -256,6 +259,30 @@ def test_forbidden_handshake_halts_the_ip(venue: Venue, server: VenueServer) -> 
     answer = place(venue.gateway(url=server.url))
     assert isinstance(answer.outcome, Refused)
     assert ("http_403", Action.HALT_IP) == (answer.outcome.code, answer.outcome.action)
+
+
+def test_unverified_server_gets_nothing_and_halts_the_account(venue: Venue, tmp_path: Path) -> None:
+    """A certificate of an unknown authority: not even the sign-in is sent."""
+    with VenueServer(tls=found_authority(tmp_path).server()) as server:
+        answer = place(venue.gateway(url=server.url))
+        assert server.requests == []
+    assert isinstance(answer.outcome, NeverSent)
+    assert ("tls_verify_failed", Action.HALT_ACCOUNT) == (answer.outcome.code, answer.outcome.action)
+
+
+def test_silent_connection_is_noticed_by_pings(
+    venue: Venue, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While pongs come the connection stays; when none comes it ends before an order is lost on it."""
+    monkeypatch.setattr(trade_line, "PING_S", 1.5)
+    place(gateway)
+    line = gateway._way._line  # type: ignore[union-attr]
+    before = line._heard_at
+    wait_until(lambda: line._heard_at > before + 1, "two pongs came")
+    assert line.is_usable
+    venue.control("stream", action="silence", channel="trade")
+    wait_until(lambda: not line.is_usable, "the silence was noticed")
+    assert isinstance(place_once_connected(gateway).outcome, Acknowledged)
 
 
 def test_lapsed_claim_writes_nothing(venue: Venue, gateway: Gateway) -> None:
