@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from sluicegate.domain.holdings import Balance, Position
 from sluicegate.domain.numbers import parse_decimal
+from sluicegate.domain.orders import LINK_ID_PREFIX
 from sluicegate.domain.records import TRADE, Fill, Sighting
 
 _T = TypeVar("_T")
@@ -26,16 +27,18 @@ def read_sighting(row: Mapping[str, Any], category: str = "") -> Sighting:
         KeyError, ValueError: the row lacks a field, or holds no text or number where one belongs.
     """
     shown = ("orderStatus", "cancelType", "rejectReason", "cumExecQty", "avgPrice")
+    link_id = _name_or_empty(row["orderLinkId"])  # orders made by hand have none
+    is_ours = link_id.startswith(LINK_ID_PREFIX)  # those by hand may be over 0: they close a position
     return Sighting(
-        link_id=_name_or_empty(row["orderLinkId"]),  # orders made by hand have none
+        link_id=link_id,
         exchange_order_id=_name(row["orderId"])[:64],
         symbol=_name(row["symbol"]),
         side=_name(row["side"]),
         status=_name(row["orderStatus"])[:48],
-        qty=_number(row["qty"]),
-        price=_number_or_none(row.get("price")),
-        cum_exec_qty=_number(row.get("cumExecQty")),
-        avg_price=_number_or_none(row.get("avgPrice")),
+        qty=_positive(row["qty"]) if is_ours else _amount(row["qty"]),
+        price=_amount_or_none(row.get("price")),
+        cum_exec_qty=_amount(row.get("cumExecQty")),
+        avg_price=_amount_or_none(row.get("avgPrice")),
         reject_reason=_name_or_empty(row.get("rejectReason"))[:64],
         raw={name: _name_or_empty(row.get(name)) for name in shown},
         category=_name_or_empty(row.get("category")) or category,
@@ -44,7 +47,7 @@ def read_sighting(row: Mapping[str, Any], category: str = "") -> Sighting:
         updated_ms=_instant_ms(row.get("updatedTime")),
         order_type=_name_or_empty(row.get("orderType"))[:16],
         time_in_force=_name_or_empty(row.get("timeInForce"))[:16],
-        trigger_price=_number_or_none(row.get("triggerPrice")),
+        trigger_price=_amount_or_none(row.get("triggerPrice")),
         reduce_only=_of_type(bool, row.get("reduceOnly")),
         position_idx=_of_type(int, row.get("positionIdx")),
         last_price_on_create=_number_or_none(row.get("lastPriceOnCreated")),
@@ -57,11 +60,13 @@ def read_fill(row: Mapping[str, Any], category: str = "") -> Fill:
     Raises:
         KeyError, ValueError, OverflowError: as `read_sighting`, or the time is out of range.
     """
+    exec_type = _name_or_empty(row.get("execType")) or TRADE
+    amount = _positive if exec_type == TRADE else _amount  # an option may be delivered at 0
     return Fill(
         exec_id=_name(row["execId"])[:64],
         link_id=_name_or_empty(row["orderLinkId"]),  # orders made by hand have none
-        qty=_number(row["execQty"]),
-        price=_number(row["execPrice"]),
+        qty=amount(row["execQty"]),
+        price=amount(row["execPrice"]),
         fee=_number(row.get("execFee")),
         fee_coin=_name_or_empty(row.get("feeCurrency"))[:16],
         is_maker=row.get("isMaker") is True,
@@ -70,7 +75,7 @@ def read_fill(row: Mapping[str, Any], category: str = "") -> Fill:
         category=_name_or_empty(row.get("category")) or category,
         symbol=_name_or_empty(row.get("symbol")),
         side=_name_or_empty(row.get("side")),
-        exec_type=_name_or_empty(row.get("execType")) or TRADE,
+        exec_type=exec_type,
     )
 
 
@@ -138,6 +143,24 @@ def _of_type(kind: type[_T], value: Any) -> _T | None:
 
 def _number(value: Any) -> Decimal:
     return Decimal(0) if value in ("", None) else parse_decimal(value)
+
+
+def _amount(value: Any) -> Decimal:
+    number = _number(value)
+    if number < 0:
+        raise ValueError(f"a negative amount of {number}")
+    return number
+
+
+def _positive(value: Any) -> Decimal:
+    number = _amount(value)
+    if not number:
+        raise ValueError("an amount of 0")
+    return number
+
+
+def _amount_or_none(value: Any) -> Decimal | None:
+    return _amount(value) or None
 
 
 def _number_or_none(value: Any) -> Decimal | None:

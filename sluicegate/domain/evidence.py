@@ -168,6 +168,8 @@ def _blended(category: Category, qty: Decimal, average: Decimal | None, fills: S
     """Return the average price over what was known and new fills; that of inverse contracts is harmonic."""
     if qty and average is None:
         return None
+    if any(fill.qty <= 0 or fill.price <= 0 for fill in fills):  # no market trades like that
+        return average
     parts = [(fill.qty, fill.price) for fill in fills] + ([(qty, average)] if average is not None else [])
     total = sum((part for part, _price in parts), Decimal(0))
     if category is Category.INVERSE:

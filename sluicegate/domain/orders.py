@@ -210,6 +210,16 @@ class OrderRequest(BaseModel):
         """Return the fields that are set, numbers as plain strings, times as ISO 8601."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def amended(self, values: Mapping[str, Decimal]) -> Self:
+        """Return the order with other values.
+
+        Raises:
+            ValueError: no order may have them.
+        """
+        if not values:
+            return self
+        return type(self).model_validate(self.to_json() | {name: plain(value) for name, value in values.items()})
+
     def fingerprint(self) -> str:
         """Return a digest of the content; `0.010` and `0.01` are the same content."""
         values = {name: getattr(self, name) for name in type(self).model_fields}

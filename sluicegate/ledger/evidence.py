@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from sluicegate.domain.evidence import Step, belongs, is_as_asked, is_surely, weigh_fills, weigh_sighting
@@ -22,6 +23,8 @@ from sluicegate.ledger.rows import to_order
 from sluicegate.ledger.store import Store
 from sluicegate.ledger.tables import ORDER_CHANGES, ORDER_EVENTS, ORDERS
 from sluicegate.ports import Witnessed
+
+log = structlog.get_logger(__name__)
 
 FILLS_GRACE = timedelta(seconds=2)
 """So long after it is known that fills are missing they may still come by themselves."""
@@ -125,7 +128,7 @@ class Evidence(Store):
             state=next_state(before.state, step.event),
             version=before.version + 1,
             updated_at=at,
-            request=before.request.model_copy(update=case.amended) if case.amended else before.request,
+            request=before.request.amended(case.amended),
             exchange_order_id=step.exchange_order_id or before.exchange_order_id,
             exchange_status=step.status,
             cum_exec_qty=step.cum_exec_qty,
@@ -185,12 +188,18 @@ def _amended(connection: Connection, order: Order, seen: Sighting) -> dict[str, 
     sent = (c.order_id == order.order_id, c.kind == ChangeKind.AMEND.value, c.attempts > 0)
     asked = connection.execute(select(c.fields).where(*sent)).scalars().all()
     shown = {"qty": seen.qty, "price": seen.price, "trigger_price": seen.trigger_price}
-    return {
+    amended = {
         name: value
         for name, value in shown.items()
         if value not in (None, getattr(order.request, name))
         and any(name in fields and Decimal(fields[name]) == value for fields in asked)
     }
+    try:
+        order.request.amended(amended)
+    except ValueError as e:  # written down, it could never be read again
+        log.error("amended_value_refused", order_id=order.order_id, values=str(amended), error=str(e))
+        return {}
+    return amended
 
 
 def _load(connection: Connection, shown: Sequence[Sighting | Fill]) -> dict[str, _Case]:

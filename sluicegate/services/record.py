@@ -65,10 +65,15 @@ class Recorder:
         if (order.state, event) not in TABLE:  # a late answer about the past
             return self.agenda.later(order, f"older than what is known: {seen.status}")
         amended = {} if is_as_asked(order, seen) else self._amended(order, seen)
+        try:
+            request = order.request.amended(amended)
+        except ValueError:  # written down, the order could never be read again
+            said = [f"{name} {value}, which no order may have" for name, value in amended.items()]
+            return self._foreign(order, seen, said)
         if not is_news(order, seen) and not amended:
             return self.agenda.later(order, seen.status)
         patch: Patch = {
-            "request": order.request.model_copy(update=amended),
+            "request": request,
             "exchange_order_id": seen.exchange_order_id,
             "exchange_status": status_after(order, seen),
             "cum_exec_qty": max(seen.cum_exec_qty, order.cum_exec_qty),

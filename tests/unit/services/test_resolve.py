@@ -44,6 +44,21 @@ def look_until(world: World, seconds: float) -> None:
                 world.perform(message)
 
 
+@pytest.mark.parametrize("qty", ["0", "-1"])
+def test_value_that_no_order_may_have_is_not_taken_over(qty: str) -> None:
+    """An amend in doubt explains a smaller quantity, but none that would make the order unreadable."""
+    world = live(on_step="round_down")
+    world.changes.amend(ID, AmendRequest.model_validate({"qty": "2"}))
+    lose(world, "change")
+    world.venue.flights.clear()
+    world.venue.orders[0].qty = Decimal(qty)
+    stay_home(world, "look")
+    order = now(world)
+    assert Decimal("0.01") == order.request.qty
+    assert Question.FOREIGN == order.last_code
+    assert order.request == type(order.request).model_validate(order.request.to_json())
+
+
 # --- a foreign order under our id -----------------------------------------------------------------------------
 
 
