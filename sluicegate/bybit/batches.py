@@ -29,7 +29,8 @@ def read_batch(reply: Reply, link_ids: Sequence[str], reader: AnswerReader) -> l
         One outcome an order, same order. An order whose row says nothing clear is in doubt.
 
     Raises:
-        UnreadableAnswer: the lists do not match what was sent, so no row can be trusted: all are in doubt.
+        UnreadableAnswer: the lists do not match what was sent, or a row names the order that its code refuses, so
+            no row can be trusted: all are in doubt.
     """
     rows, verdicts = _list(reply.result), _list(reply.items)
     if not len(rows) == len(verdicts) == len(link_ids):
@@ -37,7 +38,11 @@ def read_batch(reply: Reply, link_ids: Sequence[str], reader: AnswerReader) -> l
     for row, link_id in zip(rows, link_ids, strict=True):
         if row.get("orderLinkId") not in {link_id, "", None}:
             raise UnreadableAnswer("the rows are not in the order of the request")
-    return [_outcome(*of, reply, reader) for of in zip(rows, verdicts, link_ids, strict=True)]
+    outcomes = [_outcome(*of, reply, reader) for of in zip(rows, verdicts, link_ids, strict=True)]
+    for row, outcome in zip(rows, outcomes, strict=True):
+        if isinstance(outcome, Refused) and row.get("orderId") not in {"", None}:
+            raise UnreadableAnswer(f"a row names an order that its code {outcome.code} refuses")
+    return outcomes
 
 
 def _outcome(

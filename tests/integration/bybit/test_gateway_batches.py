@@ -79,6 +79,11 @@ WHOLLY_UNREADABLE: dict[str, tuple[Any, Any]] = {
     "one_code_too_few": (ROWS, FINE[:2]),
     "other_order": (ROWS[::-1], FINE),
     "row_of_another_shape": ([ROWS[0], "e2", ROWS[2]], FINE),
+    "refused_and_there": (ROWS, [FINE[0], {"code": 110007, "msg": "ab not enough"}, FINE[2]]),
+    "codes_shifted": (
+        [ROWS[0], {"orderId": "", "orderLinkId": ""}, ROWS[2]],
+        [{"code": 110007, "msg": "ab not enough"}, FINE[1], FINE[2]],
+    ),
     "code_of_another_shape": (ROWS, [FINE[0], 0, FINE[2]]),
 }
 
