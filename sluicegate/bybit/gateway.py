@@ -154,7 +154,10 @@ class Gateway:
         try:
             outcomes = read(read_reply(getattr(session, method)(**parameters)))
         except Exception as error:  # noqa: BLE001 - the boundary to the exchange: every failure is an outcome
-            outcomes = [self._reader.read_error(error, is_write=True)] * len(items)
+            failed = self._reader.read_error(error, is_write=True)
+            if isinstance(failed, Refused):
+                failed = replace(failed, is_shared=len(items) > 1)
+            outcomes = [failed] * len(items)
         elapsed_s = time.perf_counter() - started
         signed_at_ms = session.signed_at_ms
         answers = []

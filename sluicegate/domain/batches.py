@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sluicegate.domain.orders import Category, OrderId, OrderRequest
+from sluicegate.domain.orders import Category, Order, OrderId, OrderRequest
 
 Line = tuple[str, Category]
 """Account and category: whose orders draw on the same quota, and wait in one line for it."""
@@ -17,6 +17,9 @@ MOST: Final[Mapping[Category, int]] = {
     Category.SPOT: 10,
 }
 """Orders that one batch request takes. Source: Bybit V5 page "Batch Place Order", docs of 2026-07-24."""
+
+REFUSED: Final = "batch_refused"
+"""Last code of an order whose batch was refused as a whole: by one code for all of them."""
 
 _DEMO: Final = frozenset({Category.LINEAR, Category.OPTION})
 """Categories whose batches demo trading has. Source: Bybit V5 page "Demo Trading Service", docs of 2026-07-24."""
@@ -36,6 +39,11 @@ def may_share(request: OrderRequest) -> bool:
     Source: Bybit V5 pages "Place Order" and "Batch Place Order", docs of 2026-07-24.
     """
     return request.slippage_tolerance is None and request.slippage_tolerance_type is None
+
+
+def goes_alone(order: Order, request: OrderRequest) -> bool:
+    """Tell whether an order travels in no batch; of one that was refused as a whole only the culprit shall die."""
+    return order.last_code == REFUSED or not may_share(request)
 
 
 def companies(requests: Mapping[OrderId, OrderRequest], *, are_on: bool = True) -> list[list[OrderId]]:

@@ -62,6 +62,7 @@ class Refused:
         reason: the dead-letter reason that the code maps to, empty when it is none.
         cause: why this happens, in our words.
         fix: what to do about it, in our words.
+        is_shared: it was said of a request with several orders, so it may be about any one of them.
     """
 
     code: str
@@ -72,6 +73,7 @@ class Refused:
     fix: str = ""
     headers: RateHeaders = NO_HEADERS
     exchange_time_ms: int | None = None
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,12 @@ class GoLive:
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Send again, not before `due_at`, under the same link id."""
+    """Send again, not before `due_at`, under the same link id; perhaps in no batch."""
 
     due_at: datetime
     reason: str
     resync_clock: bool = False
+    goes_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,8 @@ def _decide_refused(outcome: Refused | NeverSent, situation: Situation, backoff:
         case Action.HALT_IP:
             until = situation.now + timedelta(seconds=backoff.ip_halt_s)
             return HaltIp(until, code, message, cause, fix)
+        case Action.DEAD_LETTER if isinstance(outcome, Refused) and outcome.is_shared:
+            return _retry_alone(outcome, situation, backoff)
         case Action.DEAD_LETTER:
             reason = outcome.reason if isinstance(outcome, Refused) else "never_sent"
             return Bury(reason or "unknown_code", code, message, cause, fix)
@@ -171,6 +174,15 @@ def _decide_refused(outcome: Refused | NeverSent, situation: Situation, backoff:
             return _retry(outcome, situation, backoff, rng)
         case _:  # RESOLVE, and OK with a code that is no acknowledgement: only the exchange knows
             return Resolve(code)
+
+
+def _retry_alone(outcome: Refused, situation: Situation, backoff: Backoff) -> Decision:
+    """Find out which order of a batch was meant: each is sent alone, at once."""
+    if situation.attempts >= backoff.max_attempts:
+        return Bury("attempts_exhausted", outcome.code, outcome.message, outcome.cause, outcome.fix)
+    if situation.deadline_at is not None and situation.deadline_at <= situation.now:
+        return Expire(f"no attempt fits before the deadline after {outcome.code}")
+    return RetryAt(situation.now, outcome.code, goes_alone=True)
 
 
 def _retry(outcome: Refused | NeverSent, situation: Situation, backoff: Backoff, rng: Rng) -> Decision:

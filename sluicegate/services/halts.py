@@ -71,19 +71,25 @@ class Halts:
             at=now,
         )
 
-    def before_dead_letter(self, account: str) -> Halt | None:
+    def before_dead_letter(self, account: str, *, dying: int = 0, placed: int = 0) -> Halt | None:
         """Halt an account of which too many orders become dead letters; asked before each of them.
 
         A wrong deployment then parks its orders instead of dead-lettering them one and all. The ledger counts, so
         it holds across all workers; as many more may still become dead letters as workers have orders in hand.
 
+        Args:
+            account: whose order it is.
+            dying: orders that became dead letters, and are not written down yet.
+            placed: orders that were acknowledged, and are not written down yet.
+
         Returns:
             The halt under which the order is parked; None: it may become a dead letter.
         """
         window_s = self.breaker.window_s
-        buried, placed = self.ledger.fates_within(account, self.clock.now(), timedelta(seconds=window_s))
-        dead, all_of_them = buried + 1, buried + 1 + placed
-        if not self.breaker.trips(dead, placed):
+        buried, lived = self.ledger.fates_within(account, self.clock.now(), timedelta(seconds=window_s))
+        dead, lived = buried + dying + 1, lived + placed
+        all_of_them = dead + lived
+        if not self.breaker.trips(dead, lived):
             return None
         self.halt_account(
             account,

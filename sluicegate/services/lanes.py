@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sluicegate.domain.batches import MOST, has_batches, may_share
+from sluicegate.domain.batches import MOST, goes_alone, has_batches
 from sluicegate.domain.orders import Category, Order, OrderRequest
 from sluicegate.ports import Account, Answer, LaneKind
 from sluicegate.services.valve import Crossing, Passage
@@ -39,8 +39,12 @@ class Lanes:
 
     def paths(self, account: Account, company: Sequence[Ready]) -> Mapping[LaneKind, str]:
         """Return the lanes that all orders of a company may take."""
-        _order, request = company[0]
-        if self.are_batches_on and may_share(request) and has_batches(account.environment, request.category):
+        order, request = company[0]
+        if (
+            self.are_batches_on
+            and not goes_alone(order, request)
+            and has_batches(account.environment, request.category)
+        ):
             return {LaneKind.ALONE: CREATE, LaneKind.TOGETHER: CREATE_BATCH}
         return {LaneKind.ALONE: CREATE}
 
@@ -51,7 +55,7 @@ class Lanes:
             waiting: of one account and category.
         """
         _order, first = waiting[0]
-        alike = [ready for ready in waiting if may_share(ready[1]) == may_share(first)]
+        alike = [ready for ready in waiting if goes_alone(*ready) == goes_alone(*waiting[0])]
         return alike[: MOST[first.category]]
 
     def send(self, account: Account, crossing: Crossing, company: Sequence[Ready]) -> list[Answer]:

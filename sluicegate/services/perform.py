@@ -10,10 +10,11 @@ from typing import Any
 
 import structlog
 
+from sluicegate.domain.batches import REFUSED
 from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable
 from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, ON_EXCHANGE_STATES, Event, State
 from sluicegate.domain.orders import Order, OrderId
-from sluicegate.domain.outcomes import NeverSent, Refused, outcome_code
+from sluicegate.domain.outcomes import Acknowledged, NeverSent, Refused, outcome_code
 from sluicegate.domain.policy import (
     Backoff,
     Bury,
@@ -68,7 +69,10 @@ class Performer:
             if (type(decision), code) not in met:  # what befell a whole batch halts and pages once
                 met.add((type(decision), code))
                 self._react(order, decision)
-            moves.append(self._plan(order, decision, _facts(answer)))
+            halt = None
+            if isinstance(decision, Bury):
+                halt = self.halts.before_dead_letter(order.account, **_unwritten(order.account, moves, outcomes))
+            moves.append(self._plan(order, decision, _facts(answer), halt))
         return self._write(moves)
 
     def _decide(self, order: Order, answer: Answer) -> Decision:
@@ -100,8 +104,8 @@ class Performer:
                     fix=decision.fix,
                 )
 
-    def _plan(self, order: Order, decision: Decision, detail: dict[str, Any]) -> Move:
-        """Return the move that a decision leads to."""
+    def _plan(self, order: Order, decision: Decision, detail: dict[str, Any], halt: Halt | None) -> Move:
+        """Return the move that a decision leads to; `halt` stops a dead letter."""
         code = str(detail.get("code", ""))
         last: Patch = {"last_code": code, "last_message": str(detail.get("message", "")), "lease_until": None}
         match decision:
@@ -115,7 +119,7 @@ class Performer:
                     patch["horizon_ms"] = horizon_ms
                 return Move(order, Event.DOUBTED, patch, detail)
             case Bury():
-                return self._bury(order, decision, last, detail)
+                return self._bury(order, decision, last, detail, halt)
             case HaltAccount():
                 return Move(order, Event.PARKED, {**last, "wake_at": order.deadline_at}, detail)
             case HaltIp(until=until):
@@ -181,6 +185,8 @@ class Performer:
     def _retry(self, order: Order, decision: RetryAt, last: Patch, detail: Mapping[str, Any]) -> Move:
         self.observer.retried(decision.reason)
         patch: Patch = {**last, "due_at": decision.due_at, "wake_at": decision.due_at, "horizon_ms": None}
+        if decision.goes_alone:
+            patch["last_code"] = REFUSED
         return Move(order, Event.BACKED_OFF, patch, {**detail, "due_at": decision.due_at.isoformat()})
 
     def _resync_clock(self, order: Order, code: str) -> None:
@@ -203,10 +209,12 @@ class Performer:
     def bury(self, order: Order, decision: Bury, last: Patch, detail: Mapping[str, Any]) -> str:
         """Make an order a dead letter; the breaker parks it where too many have become one."""
         self._react(order, decision)
-        return self._write([self._bury(order, decision, last, detail)])[order.order_id]
-
-    def _bury(self, order: Order, decision: Bury, last: Patch, detail: Mapping[str, Any]) -> Move:
         halt = self.halts.before_dead_letter(order.account)
+        return self._write([self._bury(order, decision, last, detail, halt)])[order.order_id]
+
+    def _bury(
+        self, order: Order, decision: Bury, last: Patch, detail: Mapping[str, Any], halt: Halt | None
+    ) -> Move:
         if halt is not None:
             held: Patch = {**last, "wake_at": order.deadline_at, "horizon_ms": None}
             return Move(order, Event.PARKED, held, {**detail, "why": f"halted: {halt.code}"})
@@ -258,6 +266,15 @@ class Performer:
             fix="Correct the settings of the worker hosts and restart them; the orders wait.",
             at=self.clock.now(),
         )
+
+
+def _unwritten(account: str, moves: Sequence[Move], outcomes: Sequence[tuple[Order, Answer]]) -> dict[str, int]:
+    """Count the fates that the ledger does not know of yet."""
+    dying = sum(move.dead_letter is not None and move.order.account == account for move in moves)
+    is_placed = [
+        isinstance(answer.outcome, Acknowledged) for order, answer in outcomes if order.account == account
+    ]
+    return {"dying": dying, "placed": sum(is_placed)}
 
 
 def _facts(answer: Answer) -> dict[str, Any]:

@@ -124,7 +124,8 @@ def test_batch_refused_as_a_whole_concerns_every_order(
     """A top-level code is the answer to each order."""
     server.script = lambda _request, _connection: http(envelope(retCode=code, retMsg="no"))
     outcomes = [answer.outcome for answer in place(desk)]
-    assert [action] * 3 == [outcome.action for outcome in outcomes if isinstance(outcome, Refused)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    assert [(action, True)] * 3 == [(outcome.action, outcome.is_shared) for outcome in refused]
 
 
 def test_batch_without_an_answer_leaves_every_order_in_doubt(server: VenueServer, desk: Desk) -> None:

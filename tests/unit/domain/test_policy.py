@@ -357,3 +357,15 @@ def test_breaker_trips_by_share_and_least_number(buried: int, placed: int, trips
 def test_breaker_with_the_share_one_never_trips() -> None:
     """Whoever wants every bad order as a dead letter switches it off."""
     assert not Breaker(share=1).trips(10**6, 0)
+
+
+def test_refusal_of_a_whole_batch_sends_each_order_alone() -> None:
+    """It may be about any one of them; alone, the same refusal ends the order."""
+    shared = Refused("10001", "the 7th is wrong", Action.DEAD_LETTER, "bad_parameter", is_shared=True)
+    assert RetryAt(NOW, "10001", goes_alone=True) == decide(shared, FIRST, BACKOFF, lambda: 0.5)
+    alone = replace(shared, is_shared=False)
+    assert isinstance(decide(alone, FIRST, BACKOFF, lambda: 0.5), Bury)
+    last = Situation(now=NOW, attempts=BACKOFF.max_attempts)
+    assert isinstance(decide(shared, last, BACKOFF, lambda: 0.5), Bury)
+    late = replace(FIRST, deadline_at=NOW)
+    assert isinstance(decide(shared, late, BACKOFF, lambda: 0.5), Expire)

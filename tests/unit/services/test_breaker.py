@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from sluicegate.domain.lifecycle import State
+from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import NewOrder, OrderId
+from sluicegate.domain.outcomes import Acknowledged, Action, Outcome, Refused
+from sluicegate.ports import Answer, LaneKind
 from sluicegate.services.halts import BREAKER
+from sluicegate.services.lanes import CREATE, Lanes
 from tests.unit.domain import examples
 from tests.unit.services.interleaving import Actor
 from tests.unit.services.venue import Verdict
@@ -136,3 +140,47 @@ def test_gate_that_fails_denies(monkeypatch: pytest.MonkeyPatch) -> None:
     [letter] = world.store.dead_letters()
     assert ("gate_failed", State.DEAD) == (letter.reason, world.store.orders[order_id].state)
     assert [] == world.venue.orders
+
+
+REFUSAL = Refused("10001", "the 7th is wrong", Action.DEAD_LETTER, "bad_parameter", "c", "f")
+
+
+def conclude_batch(world: World, outcomes: list[Outcome]) -> None:
+    """Let one batch of orders come to these outcomes."""
+    claimed = []
+    for number, outcome in enumerate(outcomes):
+        order = world.store.orders[submit(world, number)]
+        moved = world.store.transition(order, Event.CLAIMED, {"attempts": 1, "lease_until": world.clock.now()}, {})
+        assert moved is not None
+        claimed.append((moved, Answer(outcome, 1, 0.1)))
+    world.executor.performer.perform_many(claimed)
+
+
+def test_breaker_counts_the_dead_letters_of_one_batch() -> None:
+    """They are written in one transaction, and judged one after the other all the same."""
+    world = World()
+    conclude_batch(world, [REFUSAL] * 20)
+    assert {State.DEAD: LIMITS.least - 1, State.PARKED: 21 - LIMITS.least} == states(world)
+
+
+def test_breaker_counts_the_acknowledged_orders_of_one_batch() -> None:
+    """Half of a batch may be wrong."""
+    world = World()
+    conclude_batch(world, [REFUSAL] * 10 + [Acknowledged("e")] * 10)
+    assert {State.DEAD: 10, State.LIVE: 10} == states(world)
+
+
+def test_orders_of_a_batch_refused_as_a_whole_go_again_alone() -> None:
+    """Only the one that was meant dies, once it is refused alone."""
+    world = World()
+    conclude_batch(world, [replace(REFUSAL, is_shared=True)] * 20)
+    assert {State.ACCEPTED: 20} == states(world)
+    account = world.executor.accounts.get("main")
+    back = list(world.store.orders.values())
+    assert all(order.due_at is not None and order.due_at <= world.clock.now() for order in back)
+    lanes = Lanes(are_batches_on=True)
+    assert {LaneKind.ALONE: CREATE} == lanes.paths(account, [(back[0], back[0].request)])
+    fresh = world.store.orders[submit(world, 20)]
+    ready = [(order, order.request) for order in (fresh, *back)]
+    assert [(fresh, fresh.request)] == lanes.next_company(ready)
+    assert LaneKind.TOGETHER in lanes.paths(account, ready[:1])
