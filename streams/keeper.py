@@ -108,6 +108,8 @@ class Keeper:
         while True:
             started = time.monotonic()
             reason = await self._follow_once()
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError  # the end of a connection in the same instant hid it
             self._silence_s()
             self._stream = None
             self._container.metrics.set("stream_up", {"account": self._name}, 0.0)
