@@ -509,7 +509,7 @@ class BucketSpec:
     """One bucket: a scope of one Bybit limit.
 
     Attributes:
-        name: stable key, e.g. `uid:1001:/v5/order/create:linear_inverse` or `egress:default`.
+        name: stable key, e.g. `mainnet:1001:/v5/order/create:linear_inverse` or `egress:default`.
         limit: tokens, as documented for the account's tier; what the exchange says later wins.
         window_s: how long a spent token stays away.
         cost: tokens that one request takes from this bucket.

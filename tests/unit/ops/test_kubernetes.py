@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from sluicegate.config import ExchangeSettings
+from sluicegate.domain.orders import Category
+from sluicegate.ratelimit.quotas import QuotaTable
+from sluicegate.ratelimit.scopes import BybitQuotas
 from tests.monitoring import binary
 from tests.unit.ops.commands import parse
 from tests.unit.ops.test_alerts import LABELS, metrics_of
@@ -166,3 +169,19 @@ def test_workers_are_scaled_by_queries_that_prometheus_reads(tmp_path: Path) -> 
         [binary("promtool"), "check", "rules", file], capture_output=True, text=True, check=False
     )
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_saturation_is_asked_of_the_buckets_that_orders_spend_from() -> None:
+    """The pattern fits the names that requests for orders draw from, and not those of queries or of the IP."""
+    spec = of_kind("ScaledObject")["worker"]["spec"]
+    [query] = [trigger["metadata"]["query"] for trigger in spec["triggers"] if trigger["name"] == "used"]
+    [pattern] = re.findall(r'bucket=~"([^"]+)"', query)
+    quotas = BybitQuotas(QuotaTable.load(), {}, "default")
+
+    def fits(path: str) -> list[bool]:
+        specs = quotas.specs("main", "1001", path, Category.LINEAR)
+        return [re.fullmatch(pattern, bucket.name) is not None for bucket in specs]
+
+    assert [True, False] == fits("/v5/order/create")
+    assert [True, False] == fits("/v5/order/create-batch")
+    assert [False, False] == fits("/v5/order/realtime")
