@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import product
 from typing import Any
 
 from celery import signals
@@ -13,7 +14,10 @@ from scheduler.gauges import GaugeReader
 from scheduler.keys import KeyReader
 from scheduler.pages import PageSender
 from sluicegate.bootstrap import Container
+from sluicegate.domain.lifecycle import State
+from sluicegate.domain.records import Severity
 from sluicegate.messages import CONTROL
+from sluicegate.paging.receivers import Reached
 from sluicegate.telemetry.logs import configure_logs
 from workers import app as worker_app
 from workers import metrics_endpoint
@@ -36,6 +40,7 @@ def run(container: Container, *, name: str | None) -> None:
     unique = name or f"scheduler-{os.getpid()}"
     configure_logs(settings.log_level, settings.log_format, process=unique)
     container.prepare()
+    show_counters(container)
     metrics_endpoint.serve(container, unique)
     app = worker_app.build(container)
     scheduler_tasks.register(app, container)
@@ -60,3 +65,15 @@ def run(container: Container, *, name: str | None) -> None:
     signals.worker_ready.connect(on_ready, weak=False)
     signals.worker_shutting_down.connect(on_stop, weak=False)
     start(app, unique, (CONTROL,), CONCURRENCY)
+
+
+def show_counters(container: Container) -> None:
+    """Show at 0 what alerts read of counters, so that it is there whichever scheduler pages, and after a restart.
+
+    Args:
+        container: the objects of the process.
+    """
+    pages = product((severity.value for severity in Severity), (reached.value for reached in Reached))
+    container.metrics.show("pages_total", pages)
+    dead = ((account, State.DEAD.value) for account in container.settings.accounts)
+    container.metrics.show("orders_total", dead)

@@ -61,6 +61,14 @@ if TYPE_CHECKING:
 FLUSH_AFTER_S = 0.003
 """Settlements of so many seconds share a round trip."""
 
+OUR_CODES = frozenset(
+    {
+        *("claim_lapsed", "ip_quota_spent", "never_signed", "proved_absent", "quota", "configuration"),
+        *("bucket_unavailable", "exchange_unavailable"),
+    }
+)
+"""Conditions and reasons of ours that the retCode table does not hold."""
+
 
 def process_name(role: str) -> str:
     """Return the name of this process in logs and events: `worker@host:4711`."""
@@ -120,7 +128,7 @@ class Container:
     @cached_property
     def metrics(self) -> Metrics:
         """Return the metrics of this process."""
-        return Metrics()
+        return Metrics(known_codes={row.code for row in self.codes.all()} | OUR_CODES)
 
     @cached_property
     def engine(self) -> Engine:

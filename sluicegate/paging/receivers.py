@@ -19,7 +19,9 @@ logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its messages may show
 _PREFIXES = {PageKind.OPENED: "", PageKind.REPEATED: "STILL OPEN: ", PageKind.RESOLVED: "RESOLVED: "}
 
 
-class _Reached(Enum):
+class Reached(Enum):
+    """How far a page came: the values of `result` in `pages_total`."""
+
     FIRST = "delivered"
     OTHER = "fallback"
     NOBODY = "failed"
@@ -53,22 +55,22 @@ class AppriseReceivers:
             fix=incident.fix,
         )
         tried = [result for result in (self._over_apprise(incident), self._over_webhook(incident)) if result]
-        if not tried or _Reached.FIRST in tried:
-            reached = _Reached.FIRST
+        if not tried or Reached.FIRST in tried:
+            reached = Reached.FIRST
         else:
-            reached = _Reached.OTHER if _Reached.OTHER in tried else _Reached.NOBODY
-        if reached is _Reached.NOBODY:
+            reached = Reached.OTHER if Reached.OTHER in tried else Reached.NOBODY
+        if reached is Reached.NOBODY:
             log.error("page_undelivered", incident=incident.incident_id, failures=incident.page_failures + 1)
         self._observer.paged(incident.severity.value, reached.value)
-        return reached is not _Reached.NOBODY
+        return reached is not Reached.NOBODY
 
-    def _over_apprise(self, incident: Incident) -> _Reached | None:
+    def _over_apprise(self, incident: Incident) -> Reached | None:
         entries = self._settings.urls(incident.severity)
         setting = f"paging.{incident.severity.value}"
         for position, entry in enumerate(entries):
             if self._told(incident, entry.get_secret_value().split(), f"{setting}[{position}]"):
-                return _Reached.FIRST if position == 0 else _Reached.OTHER
-        return _Reached.NOBODY if entries else None
+                return Reached.FIRST if position == 0 else Reached.OTHER
+        return Reached.NOBODY if entries else None
 
     def _told(self, incident: Incident, urls: list[str], setting: str) -> bool:
         """Tell all URLs of an entry; True when at least one took it."""
@@ -83,7 +85,7 @@ class AppriseReceivers:
                 log.error("page_failed", incident=incident.incident_id, way=setting)
         return is_told
 
-    def _over_webhook(self, incident: Incident) -> _Reached | None:
+    def _over_webhook(self, incident: Incident) -> Reached | None:
         if self._settings.webhook is None:
             return None
         content = {
@@ -103,8 +105,8 @@ class AppriseReceivers:
             answer.raise_for_status()
         except (requests.RequestException, ValueError) as e:  # ValueError: a host name that is none
             log.error("page_failed", incident=incident.incident_id, way="paging.webhook", error=type(e).__name__)
-            return _Reached.NOBODY
-        return _Reached.FIRST
+            return Reached.NOBODY
+        return Reached.FIRST
 
 
 def _title(incident: Incident) -> str:

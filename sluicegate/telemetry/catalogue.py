@@ -42,7 +42,8 @@ CATALOGUE = (
         Kind.COUNTER,
         ("account", "endpoint", "category", "ret_code"),
         "Answers of the exchange, one a request; ret_code is Bybit's code, or a condition such as "
-        "net_read_timeout. A code beyond the first 200 different ones of a process counts as other.",
+        "net_read_timeout. Of codes that the retCode table lacks, those beyond the first 200 of a process count "
+        "as other.",
         "both",
     ),
     Metric(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,20 +21,23 @@ class Metrics:
 
     Args:
         registry: where the metrics live; one a process, for workers run threads.
+        known_codes: codes that are counted by name whatever else was counted before: alerts read them.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: CollectorRegistry | None = None, known_codes: Collection[str] = ()) -> None:
         disable_created_metrics()  # a second series for each counter that nobody reads
         self.registry = registry if registry is not None else CollectorRegistry()
         self._metrics: dict[str, MetricWrapperBase] = {
             metric.name: _build(metric, self.registry) for metric in CATALOGUE
         }
-        self._codes: set[str] = set()
+        self._known_codes = frozenset(known_codes)
+        self._strange_codes: defaultdict[str, set[str]] = defaultdict(set)
 
     def response(self, *, account: str, endpoint: str, category: str, ret_code: str, elapsed_s: float) -> None:
         """Count one answer of the exchange."""
-        labels = {"account": account, "endpoint": endpoint, "category": category, "ret_code": self._code(ret_code)}
-        self._count("exchange_responses_total", labels)
+        labels = {"account": account, "endpoint": endpoint, "category": category}
+        code = self._code("exchange_responses_total", ret_code)
+        self._count("exchange_responses_total", {**labels, "ret_code": code})
         self._measure("exchange_request_seconds", {"endpoint": endpoint}, elapsed_s)
 
     def moved(self, account: str, state: str) -> None:
@@ -46,7 +50,7 @@ class Metrics:
 
     def retried(self, reason: str) -> None:
         """Count one retry."""
-        self._count("retries_total", {"reason": self._code(reason)})
+        self._count("retries_total", {"reason": self._code("retries_total", reason)})
 
     def waited(self, seconds: float) -> None:
         """Measure one wait for a token."""
@@ -127,9 +131,19 @@ class Metrics:
         for labels, value in values.items():
             metric.labels(*labels).set(value)  # type: ignore[attr-defined]
 
-    def _code(self, code: str) -> str:
-        if code in self._codes or len(self._codes) < MOST_CODES:
-            self._codes.add(code)
+    def show(self, name: str, values: Iterable[tuple[str, ...]]) -> None:
+        """Show series of a counter before their first count, at 0, for each of the labels' values."""
+        metric: Any = self._metrics[name]
+        for labels in values:
+            metric.labels(*labels)
+
+    def _code(self, name: str, code: str) -> str:
+        """Return a code as a label: the cap is on strange ones alone, which an exchange may invent without end."""
+        strange = self._strange_codes[name]
+        if code in self._known_codes or code in strange:
+            return code
+        if len(strange) < MOST_CODES:
+            strange.add(code)
             return code
         return "other"
 

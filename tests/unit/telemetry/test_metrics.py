@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import generate_latest
 
+from scheduler.process import show_counters
+from sluicegate.bootstrap import Container
+from sluicegate.config import Settings
 from sluicegate.telemetry.catalogue import CATALOGUE, PREFIX, Kind
 from sluicegate.telemetry.metrics import MOST_CODES, Metrics
 
@@ -30,6 +33,7 @@ AGREED = {
 }
 """Names and labels that stay. The two of the private stream come with the stream."""
 
+KEYS = {"environment": "simulator", "api_key_env": "A_KEY", "api_secret_env": "A_SECRET"}
 ORDER = {"account": "a", "endpoint": "/v5/order/create", "category": "linear"}
 
 
@@ -83,6 +87,32 @@ def test_codes_beyond_the_cap_count_as_other() -> None:
     value = metrics.registry.get_sample_value
     assert value("sluicegate_exchange_responses_total", {**ORDER, "ret_code": "0"}) == 2
     assert (value("sluicegate_exchange_responses_total", {**ORDER, "ret_code": "other"}) or 0) > 0
+
+
+def test_known_codes_are_counted_whatever_was_invented_before() -> None:
+    """Alerts on refused keys, limits and addresses live: codes of the table and our own always count."""
+    metrics = Container(Settings(), "worker").metrics
+    for code in range(250):
+        metrics.response(**ORDER, ret_code=str(900_000 + code), elapsed_s=0.0)
+        metrics.retried(str(900_000 + code))
+    value = metrics.registry.get_sample_value
+    for code in ("10003", "10006", "http_403", "net_read_timeout", "never_signed"):
+        metrics.response(**ORDER, ret_code=code, elapsed_s=0.0)
+        assert value("sluicegate_exchange_responses_total", {**ORDER, "ret_code": code}) == 1
+    metrics.retried("quota")
+    assert value("sluicegate_retries_total", {"reason": "quota"}) == 1
+    assert value("sluicegate_exchange_responses_total", {**ORDER, "ret_code": "other"}) == 250 - MOST_CODES
+
+
+def test_scheduler_shows_pages_and_dead_letters_before_the_first() -> None:
+    """Whichever scheduler pages, and after a restart, what alerts read is there, at 0."""
+    container = Container(Settings(accounts={"a": KEYS}), "scheduler")
+    show_counters(container)
+    value = container.metrics.registry.get_sample_value
+    for kind in ("critical", "warning"):
+        for result in ("delivered", "fallback", "failed"):
+            assert value("sluicegate_pages_total", {"kind": kind, "result": result}) == 0
+    assert value("sluicegate_orders_total", {"account": "a", "state": "dead"}) == 0
 
 
 def test_observations_that_fail_are_counted_and_dropped() -> None:
