@@ -33,10 +33,23 @@ class GaugeReader(threading.Thread):
         """Read until stopped."""
         interval_s = self._container.settings.scheduler.gauges_interval_s
         while not self._stopped.wait(interval_s):
-            self._read_from("ledger", self._read_ledger)
-            self._read_from("broker", self._read_broker, self._read_buckets)
+            self.read()
 
-    def _read_from(self, dependency: str, *reads: Callable[[], None]) -> None:
+    def stop(self) -> None:
+        """Stop after the current round."""
+        self._stopped.set()
+
+    def read(self) -> None:
+        """Read every gauge once; whatever fails is logged and shows as a dependency that is down."""
+        is_read = [
+            self._read_from("ledger", self._read_ledger),
+            self._read_from("broker", self._read_broker, self._read_buckets),
+        ]
+        if all(is_read):
+            now_s = self._container.clock.now().timestamp()
+            self._container.metrics.set("gauges_last_read_timestamp_seconds", {}, now_s)
+
+    def _read_from(self, dependency: str, *reads: Callable[[], None]) -> bool:
         answers = 0
         for read in reads:
             try:
@@ -44,11 +57,11 @@ class GaugeReader(threading.Thread):
                 answers += 1
             except SluicegateError as e:
                 log.warning("gauge_not_read", reader=read.__name__, error=str(e))
-        self._container.metrics.set("dependency_up", {"dependency": dependency}, float(answers == len(reads)))
-
-    def stop(self) -> None:
-        """Stop after the current round."""
-        self._stopped.set()
+            except Exception:  # the thread's edge: one that died would leave its last values standing as if true
+                log.exception("gauge_not_read", reader=read.__name__)
+        is_read = answers == len(reads)
+        self._container.metrics.set("dependency_up", {"dependency": dependency}, float(is_read))
+        return is_read
 
     def _read_ledger(self) -> None:
         container, metrics = self._container, self._container.metrics

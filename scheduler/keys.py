@@ -42,6 +42,8 @@ class KeyReader(threading.Thread):
                 self.read()
             except SluicegateError as e:
                 log.warning("keys_not_read", error=str(e))
+            except Exception:  # the thread's edge: the next round asks again
+                log.exception("keys_not_read")
 
     def stop(self) -> None:
         """Stop after the current round."""
@@ -70,5 +72,5 @@ class KeyReader(threading.Thread):
         except SluicegateError as e:
             log.warning("key_not_read", account=account, error=str(e))
             return
-        if days is not None:
-            container.metrics.key_expires(account, container.clock.now() + timedelta(days=days))
+        ends_at = None if days is None else container.clock.now() + timedelta(days=days)
+        container.metrics.key_expires(account, ends_at)  # None: bound to an IP since, as the doctor advises

@@ -1026,8 +1026,8 @@ class Observer(Protocol):
     def spent(self, bucket: str, tokens: int) -> None:
         """Count tokens that a request took from a bucket."""
 
-    def key_expires(self, account: str, at: datetime) -> None:
-        """Show when the API key of an account ends."""
+    def key_expires(self, account: str, at: datetime | None) -> None:
+        """Show when the API key of an account ends; None for one that does not."""
 
     def paged(self, kind: str, result: str) -> None:
         """Count one page."""

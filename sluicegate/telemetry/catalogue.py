@@ -153,6 +153,13 @@ CATALOGUE = (
         "scheduler",
     ),
     Metric(
+        "gauges_last_read_timestamp_seconds",
+        Kind.GAUGE,
+        (),
+        "When this process last read all gauges from ledger and broker, seconds since 1970.",
+        "scheduler",
+    ),
+    Metric(
         "api_key_expires_timestamp_seconds",
         Kind.GAUGE,
         ("account",),

@@ -60,9 +60,12 @@ class Metrics:
         """Count tokens that a request took from a bucket."""
         self._count("tokens_spent_total", {"bucket": bucket}, tokens)
 
-    def key_expires(self, account: str, at: datetime) -> None:
-        """Show when the API key of an account ends."""
-        self.set("api_key_expires_timestamp_seconds", {"account": account}, at.timestamp())
+    def key_expires(self, account: str, at: datetime | None) -> None:
+        """Show when the API key of an account ends; nothing for one that does not."""
+        if at is None:
+            self._forget("api_key_expires_timestamp_seconds", account)
+        else:
+            self.set("api_key_expires_timestamp_seconds", {"account": account}, at.timestamp())
 
     def paged(self, kind: str, result: str) -> None:
         """Count one page."""
@@ -113,9 +116,7 @@ class Metrics:
     def forget_stream(self, account: str) -> None:
         """Show nothing more of an account's stream: another process follows it."""
         for name in ("stream_last_message_seconds", "stream_up"):
-            gauge: Any = self._metrics[name]
-            with contextlib.suppress(KeyError):
-                gauge.remove(account)
+            self._forget(name, account)
 
     def set(self, name: str, labels: Mapping[str, str], value: float) -> None:
         """Set a gauge of the catalogue."""
@@ -146,6 +147,11 @@ class Metrics:
             strange.add(code)
             return code
         return "other"
+
+    def _forget(self, name: str, *labels: str) -> None:
+        gauge: Any = self._metrics[name]
+        with contextlib.suppress(KeyError):
+            gauge.remove(*labels)
 
     def _count(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None:
         self._attempt(name, labels, "inc", amount)
