@@ -13,6 +13,7 @@ from sluicegate.domain.batches import MOST, Line, companies
 from sluicegate.domain.errors import BrokerUnavailable
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
+from sluicegate.domain.records import Halt
 from sluicegate.ports import Clock, Ledger, Observer, Publisher
 from sluicegate.services.halts import Halts
 from sluicegate.services.pace import Pace
@@ -77,21 +78,25 @@ class Releaser:
         waiting: list[Line] = []
         published = 0
         for line in lines:
-            _account, category = line
-            room = min(self.pace.room(line), BATCH, max(0, share) * (MOST[category] if self.are_batches_on else 1))
+            account, category = line
+            halt = self.halts.on(account)
+            room = BATCH  # what a halt stops is held back or expires: that needs no quota
+            if halt is None:
+                each = MOST[category] if self.are_batches_on else 1
+                room = min(self.pace.room(line), BATCH, max(0, share) * each)
             taken = self.ledger.take_due_of(line, now, limit=room, snooze=timedelta(seconds=self.republish_s))
             if len(taken) == room:
                 waiting.append(line)
-            if taken:
-                self.pace.handed_out(line, len(taken))
-                published += self._publish(self._sendable(taken, now))
+            due = self._sendable(taken, now, halt)
+            if due:
+                self.pace.handed_out(line, len(due))
+                published += self._publish(due)
         self._note_waiting(waiting)
         return published
 
-    def _sendable(self, taken: Sequence[Order], now: datetime) -> list[Order]:
+    def _sendable(self, taken: Sequence[Order], now: datetime, halt: Halt | None) -> list[Order]:
         """Return orders of one account without those whose time is over, or that a halt stops."""
         due = []
-        halt = self.halts.on(taken[0].account)
         for order in taken:
             if order.deadline_at is not None and order.deadline_at <= now:
                 self._expire(order, "its deadline passed before it was sent")

@@ -361,24 +361,6 @@ def test_10006_on_a_query_blocks_its_bucket(rig: Rig) -> None:
     )
 
 
-def test_403_stops_everything_from_this_ip(rig: Rig, pages: Pages) -> None:
-    """HTTP 403: the IP falls silent for ten minutes; orders wait in the ledger; one page."""
-    rig.fault("status", args={"status": 403, "when": "before"}, count=1)
-    receipt = rig.gate.submit(order())
-    deferred = wait_until(
-        lambda: (o := rig.gate.status(receipt.order_id)).last_code == "http_403" and o, "the 403 is noted"
-    )
-    assert 590 < (deferred.due_at - rig.container.clock.now()).total_seconds() < 620
-    assert State.ACCEPTED is deferred.state
-    late = rig.gate.submit(order(account="a3", deadline_s=3))
-    settled(rig, late.order_id, State.EXPIRED)
-    other = rig.gate.submit(order(account="a2"))
-    held = wait_until(lambda: (o := rig.gate.status(other.order_id)).version > 1 and o, "the other order is held")
-    assert (held.due_at - rig.container.clock.now()).total_seconds() > 590
-    wait_until(lambda: pages.about("halt:egress:default"), "a page")
-    assert 1 == len(pages.about("halt:egress:default"))
-
-
 def test_foreign_order_under_our_link_id_waits_for_a_person(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another order got our link id first: neither adopted nor sent over; a page, and a person's word ends it."""
     for name in ("KEY_A2", "SECRET_A2"):
@@ -419,3 +401,21 @@ def test_wrong_deployment_halts_its_account_by_the_breaker(rig: Rig, pages: Page
     assert "breaker" == account["halt"]["code"]
     wait_until(lambda: pages.about("halt:account:a5"), "a page")
     assert 0 == rig.cli("accounts", "resume", "a5").returncode
+
+
+def test_403_stops_everything_from_this_ip(rig: Rig, pages: Pages) -> None:
+    """HTTP 403: the IP falls silent for ten minutes; orders wait; one page. Comes last: it silences all."""
+    rig.fault("status", args={"status": 403, "when": "before"}, count=1)
+    receipt = rig.gate.submit(order())
+    deferred = wait_until(
+        lambda: (o := rig.gate.status(receipt.order_id)).last_code == "http_403" and o, "the 403 is noted"
+    )
+    assert 590 < (deferred.due_at - rig.container.clock.now()).total_seconds() < 620
+    assert State.ACCEPTED is deferred.state
+    late = rig.gate.submit(order(account="a3", deadline_s=3))
+    settled(rig, late.order_id, State.EXPIRED)
+    other = rig.gate.submit(order(account="a2"))
+    held = wait_until(lambda: (o := rig.gate.status(other.order_id)).version > 1 and o, "the other order is held")
+    assert (held.due_at - rig.container.clock.now()).total_seconds() > 590
+    wait_until(lambda: pages.about("halt:egress:default"), "a page")
+    assert 1 == len(pages.about("halt:egress:default"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import Category, NewOrder, OrderId
@@ -105,3 +106,18 @@ def test_line_whose_lanes_are_blocked_is_not_handed_out() -> None:
     world.clock.advance(2)
     world.releaser.release()
     assert published(world) != []
+
+
+def test_halted_line_is_held_back_whatever_its_quota() -> None:
+    """A silent IP has no quota at all, and orders must still expire, or wait for the end of the halt, at once."""
+    world = World()
+    ids = submit(world, 60)
+    [late] = submit(world, 1, deadline_s=3)
+    published(world)
+    until = world.clock.now() + timedelta(seconds=600)
+    world.halts.halt_egress(until=until, code="http_403", message="", cause="", fix="")
+    world.clock.advance(15)  # those that were published directly sleep for a while
+    world.releaser.release()
+    assert published(world) == []
+    assert State.EXPIRED is world.store.get(late).state
+    assert all((due := world.store.get(one).due_at) is not None and due >= until for one in ids)
