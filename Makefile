@@ -38,7 +38,7 @@ monitoring: ## Install Debian's Prometheus and Alertmanager, as root: the tests 
 	@.ci/monitoring
 
 chaos: $(VENV)/.dev ## Break its streams, then a running stack for CHAOS_MINUTES (10); CHAOS_SEED replays
-	@$(BIN)/python -m tests.chaos.streams $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+	@$(BIN)/python -m tests.chaos.long_storm $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 	@$(BIN)/python -m tests.chaos --minutes $(or $(CHAOS_MINUTES),10) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 check: $(VENV)/.dev ## Check format, lint, types, import contracts, generated documents

@@ -1,6 +1,6 @@
 """Streams in a storm: every execution in the ledger exactly once, every figure the exchange's.
 
-The seed is printed; `CHAOS_SEED` replays it. `python -m tests.chaos.streams` runs for longer.
+The seed is printed; `CHAOS_SEED` replays it. `python -m tests.chaos.long_storm` runs for longer.
 """
 
 from __future__ import annotations

@@ -77,14 +77,9 @@ def test_up_takes_thirty_orders_to_the_exchange(stack: Up, tmp_path: Path):
     assert 30 == len(mine)
 
     shown = told(stack, "orders", "show", receipts[0]["order_id"])
-    assert (
-        ["accepted", "claimed", "acknowledged"]
-        == [
-            event["event"]
-            for event in shown["timeline"]
-            if event["event"] != "deferred"  # no token at once
-        ][:3]
-    )
+    trail = [event["event"] for event in shown["timeline"] if event["event"] != "deferred"]  # no token at once
+    assert ["accepted", "claimed"] == trail[:2]
+    assert trail[2] in {"acknowledged", "seen_open"}  # the stream may be faster than the answer
     table = run(stack.home, "orders", "list").stdout
     assert all(receipt["order_id"] in table for receipt in receipts)
     assert max(len(line) for line in table.splitlines()) <= 100

@@ -248,7 +248,11 @@ def test_stack_prints_what_the_quick_start_shows(stack: Stack) -> None:
 def test_command_that_is_run_elsewhere_is_run_there(made: str, by: str) -> None:
     """CI calls `make test`; the recipe of `make demo` is what the demo's own test runs."""
     recipe = subprocess.run(
-        ["make", "-n", *made.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "-n", *made.split()[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert made in (ROOT / by).read_text() or '"demo"' in (ROOT / by).read_text()
     assert made != "make demo" or recipe.stdout.split()[-2:] == [".venv/bin/sluicegate", "demo"]

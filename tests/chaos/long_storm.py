@@ -1,4 +1,4 @@
-"""The long storm: `python -m tests.chaos.streams [--orders 10000] [--seed N]`; `make chaos` begins with it.
+"""The long storm: `python -m tests.chaos.long_storm [--orders 10000] [--seed N]`; `make chaos` begins with it.
 
 Ten thousand orders fill while their streams are struck; at the end ledger and exchange must be the same.
 """
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.streams", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.long_storm", description=__doc__)
     parser.add_argument("--orders", type=int, default=10_000, help="how many")
     parser.add_argument("--seed", type=int, help="of orders, market and storm")
     parser.add_argument("--ledger", choices=("sqlite", "postgresql"), default="sqlite")
