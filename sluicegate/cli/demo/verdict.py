@@ -44,7 +44,7 @@ DEAD_LETTERS: Final = {
 
 TRAILS: Final = {
     "timeout-1": ("doubted net_read_timeout", "alpha"),
-    "server-error-1": ("doubted 10016", "gamma"),
+    "server-error-1": ("doubted 10016", "main"),
     "too-many-1": ("backed_off 10006", "beta"),
 }
 """What must be in the trails of some orders, and whose they are."""
