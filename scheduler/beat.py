@@ -8,10 +8,28 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 from celery.beat import Service
+from redbeat import RedBeatScheduler
 
 log = structlog.get_logger(__name__)
 
 RESTART_S = 1.0
+
+
+class SureScheduler(RedBeatScheduler):  # type: ignore[misc]
+    """Writes its schedule once more when it has the lock.
+
+    RedBeat writes it before it waits for the lock. When Redis was emptied in between, the schedule was gone with
+    the lock that it waited for, and Beat ticked for ever without anything to do.
+    """
+
+    _is_written = False
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        """Do what is due; return how long nothing will be, seconds."""
+        if not self._is_written:
+            self.setup_schedule()
+            self._is_written = True
+        return float(super().tick(*arguments, **options))
 
 
 class BeatThread(threading.Thread):
@@ -33,7 +51,7 @@ class BeatThread(threading.Thread):
         """Tick until stopped."""
         while not self._stopped.is_set():
             try:
-                self._service = Service(self._app, scheduler_cls="redbeat.RedBeatScheduler")
+                self._service = Service(self._app, scheduler_cls=SureScheduler)
                 self._tick(self._service)
             except Exception as e:  # noqa: BLE001 - whatever ends Beat, it must tick again
                 log.warning("beat_fell", error=repr(e), then="started again")
