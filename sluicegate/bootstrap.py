@@ -45,6 +45,7 @@ from sluicegate.services.resolve import Resolver
 from sluicegate.services.review import Review
 from sluicegate.services.settle import Settler
 from sluicegate.services.submit import Submitter
+from sluicegate.services.unpark import Unparker
 from sluicegate.services.valve import Valve
 from sluicegate.services.witness import Witness
 from sluicegate.telemetry.metrics import Metrics
@@ -424,6 +425,7 @@ class Container:
             self.ledger,
             self.publisher,
             self.halts,
+            Unparker(self.ledger, self.halts, self.clock),
             self.performer,
             Pace(
                 self.ledger,

@@ -344,6 +344,9 @@ class Ledger(Protocol):
     def rest(self, orders: Collection[Order], at: datetime) -> None:
         """Let orders that were taken sleep until `at`, unless someone woke them in between."""
 
+    def parked_accounts(self) -> list[str]:
+        """Return the accounts that have parked orders: cheap however many orders there are."""
+
     def due_lines(self, now: datetime) -> list[Line]:
         """Return the lines in which an accepted order's `wake_at` has come: cheap however many wait."""
 

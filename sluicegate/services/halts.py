@@ -13,7 +13,7 @@ from sluicegate.domain.orders import Order
 from sluicegate.domain.outcomes import Action
 from sluicegate.domain.policy import Breaker
 from sluicegate.domain.records import Halt, Severity, account_scope, egress_scope
-from sluicegate.ports import Buckets, Clock, CodeBook, Ledger, OrderFilter, Quotas
+from sluicegate.ports import Buckets, Clock, CodeBook, Ledger, Move, OrderFilter, Quotas
 
 log = structlog.get_logger(__name__)
 
@@ -163,23 +163,32 @@ class Halts:
 
     def unpark(self, account: str) -> int:
         """Release the parked orders of an account; returns how many may go out."""
-        released = 0
+        total = 0
         while True:
-            wanted = OrderFilter(account=account, states=[State.PARKED], limit=500)
-            moved = [self._unpark_one(order) for order in self.ledger.list_orders(wanted)]
-            released += sum(result is True for result in moved)
-            if not any(result is not None for result in moved):
-                return released
+            released, moved = self.unpark_some(account)
+            total += released
+            if not moved:
+                return total
 
-    def _unpark_one(self, order: Order) -> bool | None:
+    def unpark_some(self, account: str) -> tuple[int, int]:
+        """Release at most 500 parked orders of an account, in one transaction.
+
+        Returns:
+            How many may go out, and how many were parked; the others expired.
+        """
         now = self.clock.now()
-        if order.deadline_at is not None and order.deadline_at <= now:
-            detail = {"why": "its deadline passed while the account was halted"}
-            moved = self.ledger.transition(order, Event.EXPIRED, {}, detail)
-            return None if moved is None else False
-        patch_due = max(now, order.due_at) if order.due_at is not None else now
-        moved = self.ledger.transition(order, Event.UNPARKED, {"due_at": patch_due, "wake_at": patch_due}, {})
-        return None if moved is None else True
+        wanted = OrderFilter(account=account, states=[State.PARKED], limit=500)
+        moves = [_unparking(order, now) for order in self.ledger.list_orders(wanted)]
+        moved = [order for order in self.ledger.transition_many(moves) if order is not None]
+        return sum(order.state is State.ACCEPTED for order in moved), len(moved)
+
+
+def _unparking(order: Order, now: datetime) -> Move:
+    """Return the move of a parked order that may go on; one whose time is over expires."""
+    if order.deadline_at is not None and order.deadline_at <= now:
+        return Move(order, Event.EXPIRED, {}, {"why": "its deadline passed while the account was halted"})
+    due_at = now if order.due_at is None else max(now, order.due_at)
+    return Move(order, Event.UNPARKED, {"due_at": due_at, "wake_at": due_at}, {})
 
 
 def _longest(halts: list[Halt]) -> Halt | None:

@@ -19,6 +19,7 @@ from sluicegate.services.halts import Halts
 from sluicegate.services.pace import Pace
 from sluicegate.services.perform import Performer
 from sluicegate.services.submit import FULL_QUEUE, describe
+from sluicegate.services.unpark import Unparker
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class Releaser:
     ledger: Ledger
     publisher: Publisher
     halts: Halts
+    unparker: Unparker
     performer: Performer
     pace: Pace
     clock: Clock
@@ -57,11 +59,13 @@ class Releaser:
         """Do one round.
 
         Returns:
-            How many orders were published, taken over, looked at, expired; for the log.
+            How many orders were unparked, published, taken over, looked at, expired; for the log.
         """
         self.halts.lift_expired()
+        unparked = self.unparker.unpark()
         due = self.ledger.due_states(self.clock.now())
         return {
+            "unparked": unparked,
             "taken_over": self._take_over() if State.SUBMITTING in due else 0,
             "published": self._publish_due() if State.ACCEPTED in due else 0,
             "looks": self._publish_looks() if State.IN_DOUBT in due else 0,

@@ -29,6 +29,7 @@ from test_ledger_records import (  # noqa: F401
     test_questions_are_open_orders_whose_code_asks_a_person,
 )
 from test_ledger_schedule import (  # noqa: F401
+    test_parked_accounts_names_each_account_with_a_parked_order,
     test_take_due_changes_takes_oldest_first_once,
     test_take_due_looks_at_the_given_states_only,
     test_take_due_puts_priority_first_then_the_longest_wait,

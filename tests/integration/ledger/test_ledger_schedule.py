@@ -138,3 +138,12 @@ def test_take_due_of_takes_the_most_urgent_then_the_oldest(ledger: Ledger) -> No
     ledger.wake(orders[1].order_id, NOON - timedelta(seconds=9))
     taken = ledger.take_due_of(("main", Category.LINEAR), NOON, limit=2, snooze=SNOOZE)
     assert [orders[2].order_id, orders[1].order_id] == [order.order_id for order in taken]
+
+
+def test_parked_accounts_names_each_account_with_a_parked_order(ledger: Ledger) -> None:
+    """Accounts whose orders are all in other states are left out, wherever they stand in the order of names."""
+    assert ledger.parked_accounts() == []
+    orders = accept(ledger, *(new_order(account=name) for name in ("d", "b", "b", "a", "c", "e")))
+    for order in orders[:3]:
+        ledger.transition(order, Event.PARKED, {"wake_at": None}, {})
+    assert ledger.parked_accounts() == ["b", "d"]

@@ -177,6 +177,10 @@ class MemoryLedger:
             if stored.wake_at == order.wake_at:
                 self.orders[order.order_id] = replace(stored, wake_at=at)
 
+    def parked_accounts(self) -> list[str]:
+        """Return the accounts that have parked orders."""
+        return sorted({order.account for order in self.orders.values() if order.state is State.PARKED})
+
     def due_lines(self, now: datetime) -> list[Line]:
         """Return the lines with due orders."""
         waiting = (o for o in self.orders.values() if o.state is State.ACCEPTED)

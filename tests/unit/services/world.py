@@ -31,6 +31,7 @@ from sluicegate.services.resolve import Resolver
 from sluicegate.services.review import Review
 from sluicegate.services.settle import Settler
 from sluicegate.services.submit import Submitter
+from sluicegate.services.unpark import Unparker
 from sluicegate.services.valve import Valve
 from tests.unit.services.interleaving import FakeClock, Interleaved
 from tests.unit.services.memory_ledger import MemoryLedger
@@ -221,7 +222,15 @@ class World:
         )
         pace = Pace(ledger, accounts, buckets, clock)
         self.releaser = Releaser(
-            ledger, publisher, self.halts, performer, pace, clock, observer, republish_s=REPUBLISH_S
+            ledger,
+            publisher,
+            self.halts,
+            Unparker(ledger, self.halts, clock),
+            performer,
+            pace,
+            clock,
+            observer,
+            republish_s=REPUBLISH_S,
         )
 
     def perform(self, message: Message) -> str:
