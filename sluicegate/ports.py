@@ -419,10 +419,26 @@ class Ledger(Protocol):
             OrderNotFound: the order has none.
         """
 
-    def close_dead_letter(
-        self, order_id: OrderId, *, at: datetime, replayed_as: OrderId | None = None, note: str = ""
-    ) -> bool:
-        """Mark a dead letter replayed or discarded, with an event row; False when it was closed already."""
+    def discard_dead_letter(self, order_id: OrderId, *, at: datetime, note: str = "") -> bool:
+        """Mark a dead letter discarded, with an event row; False when none was open."""
+
+    def replay_dead_letter(self, fresh: NewOrder, *, wake_at: datetime) -> Receipt | LedgerConflict:
+        """Store a new order in place of a dead one, and mark the letter, with event rows, in one transaction.
+
+        The letter must be open and the order dead when the transaction commits; others that replay, discard or
+        move it wait, or are refused.
+
+        Args:
+            fresh: with `replay_of`, whose letter it is.
+            wake_at: as in `accept`.
+
+        Returns:
+            The receipt, `is_new` False when the letter was replayed by the same content before; or why it may not
+            be replayed: nothing was written.
+
+        Raises:
+            OrderNotFound: the order has no dead letter.
+        """
 
     def halt(self, halt: Halt) -> bool:
         """Store a halt; False when the scope was halted already (the longer `until` wins, None is longest)."""

@@ -28,8 +28,10 @@ class OrderNotFound(SluicegateError):
 class LedgerConflict(SluicegateError):
     """The `client_order_id` is taken by an order with other content. Use a new id, or send the same content.
 
+    Or the order replays a dead letter that is closed, or whose order is dead no more.
+
     Attributes:
-        order_id: the order that holds the id.
+        order_id: the order that stands against it, e.g. the one that holds the id.
     """
 
     def __init__(self, message: str, *, order_id: str = "") -> None:

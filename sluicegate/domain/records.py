@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sluicegate.domain.lifecycle import Event
+from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import ChangeKind, OrderId
 
 
@@ -92,6 +92,15 @@ class DeadLetter:
     def is_open(self) -> bool:
         """Tell whether it still waits for a person."""
         return self.replayed_as is None and self.discarded_at is None
+
+    def refusal(self, state: State) -> str:
+        """Say why it may not be replayed while its order is in a state; empty: it may."""
+        if not self.is_open:
+            fate = f"replayed as {self.replayed_as}" if self.replayed_as else "discarded"
+            return f"dead letter {self.order_id} was {fate} already"
+        if state is not State.DEAD:
+            return f"order {self.order_id} is {state} by now; it must not be sent a second time"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
-from sluicegate.domain.errors import LedgerConflict
+from sluicegate.domain.errors import LedgerConflict, OrderNotFound
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import NewOrder, OrderId, OrderLinkId, Receipt
+from sluicegate.ledger.dead_letters import lock_dead_letter
 from sluicegate.ledger.rows import from_new_order
 from sluicegate.ledger.store import Store
-from sluicegate.ledger.tables import ONE_ORDER_A_CLIENT_ID, ORDER_EVENTS, ORDERS
+from sluicegate.ledger.tables import DEAD_LETTERS, ONE_ORDER_A_CLIENT_ID, ORDER_EVENTS, ORDERS
 
 _Key = tuple[str, str]
 _LOOKUP_SIZE = 1000
@@ -66,6 +67,41 @@ class Acceptance(Store):
         if not candidates:
             return []
         return self._write_against(ONE_ORDER_A_CLIENT_ID, lambda connection: self._accept(connection, candidates))
+
+    def replay_dead_letter(self, fresh: NewOrder, *, wake_at: datetime) -> Receipt | LedgerConflict:
+        """Store a new order in place of a dead one, and mark the letter, in one transaction; see the port."""
+        if fresh.replay_of is None:
+            raise ValueError(f"order {fresh.order_id} names no order that it replays")
+        original_id, candidate = fresh.replay_of, _Candidate.of(fresh, wake_at)
+        return self._write_against(
+            ONE_ORDER_A_CLIENT_ID, lambda connection: self._replay(connection, original_id, candidate)
+        )
+
+    def _replay(
+        self, connection: Connection, original_id: OrderId, candidate: _Candidate
+    ) -> Receipt | LedgerConflict:
+        state = _lock_state(connection, original_id)  # before the letter, as every move of an order does
+        letter = lock_dead_letter(connection, original_id)
+        holder = _holders(connection, [candidate]).get(candidate.key)
+        if (
+            holder is not None
+            and letter.replayed_as == holder.order_id
+            and holder.fingerprint == candidate.row["fingerprint"]
+        ):
+            return _answer(candidate, holder, is_new=False)
+        refusal = letter.refusal(state)
+        if refusal:
+            return LedgerConflict(refusal, order_id=letter.replayed_as or original_id)
+        if holder is not None:
+            return _conflict(
+                candidate, holder, "which is no replay of this dead letter; use a new client_order_id"
+            )
+        self._insert(connection, {candidate.key: candidate})
+        replayed_as, at = candidate.row["order_id"], candidate.row["created_at"]
+        mine = DEAD_LETTERS.c.order_id == original_id
+        connection.execute(update(DEAD_LETTERS).where(mine).values(replayed_as=replayed_as))
+        self._note(connection, original_id, "dead_letter_replayed", {"replayed_as": replayed_as}, at)
+        return _answer(candidate, _Holder.of(candidate.row), is_new=True)
 
     def _accept(self, connection: Connection, candidates: Sequence[_Candidate]) -> list[Receipt | LedgerConflict]:
         holders = _holders(connection, candidates)
@@ -119,14 +155,35 @@ def _holders(connection: Connection, candidates: Iterable[_Candidate]) -> dict[_
     return holders
 
 
-def _answer(candidate: _Candidate, holder: _Holder, *, is_new: bool) -> Receipt | LedgerConflict:
+def _lock_state(connection: Connection, order_id: str) -> State:
+    """Keep every other writer off an order, and return its state.
+
+    Without a key change in mind: event rows that point at it must not wait (`discard_dead_letter` writes one while
+    it holds the letter).
+
+    Raises:
+        OrderNotFound: there is none.
+    """
+    locked = select(ORDERS.c.state).where(ORDERS.c.order_id == order_id).with_for_update(key_share=True)
+    state = connection.execute(locked).scalar_one_or_none()
+    if state is None:
+        raise OrderNotFound(f"no order {order_id}")
+    return State(state)
+
+
+def _conflict(candidate: _Candidate, holder: _Holder, advice: str) -> LedgerConflict:
     account, client_order_id = candidate.key
+    text = (
+        f"client_order_id {client_order_id!r} of account {account!r} belongs to order {holder.order_id}, {advice}"
+    )
+    return LedgerConflict(text, order_id=holder.order_id)
+
+
+def _answer(candidate: _Candidate, holder: _Holder, *, is_new: bool) -> Receipt | LedgerConflict:
     if holder.fingerprint != candidate.row["fingerprint"]:
-        text = (
-            f"client_order_id {client_order_id!r} of account {account!r} belongs to order {holder.order_id}, "
-            "which has other content; use a new client_order_id, or send the same content"
-        )
-        return LedgerConflict(text, order_id=holder.order_id)
+        advice = "which has other content; use a new client_order_id, or send the same content"
+        return _conflict(candidate, holder, advice)
+    account, client_order_id = candidate.key
     return Receipt(
         order_id=holder.order_id,
         order_link_id=holder.link_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -47,18 +46,13 @@ class DeadLetters(Store):
             raise OrderNotFound(f"order {order_id} has no dead letter")
         return to_dead_letter(row)
 
-    def close_dead_letter(
-        self, order_id: OrderId, *, at: datetime, replayed_as: OrderId | None = None, note: str = ""
-    ) -> bool:
-        """Mark a dead letter replayed or discarded, with an event row; False when none was open."""
-        closed: dict[str, Any] = {"discarded_at": at} if replayed_as is None else {"replayed_as": replayed_as}
+    def discard_dead_letter(self, order_id: OrderId, *, at: datetime, note: str = "") -> bool:
+        """Mark a dead letter discarded, with an event row; False when none was open."""
         is_open = (DEAD_LETTERS.c.order_id == order_id, OPEN_LETTER_ROWS)
-        event = "dead_letter_discarded" if replayed_as is None else "dead_letter_replayed"
-        detail = {key: value for key, value in (("replayed_as", replayed_as), ("note", note)) if value}
         with self._writing() as connection:
-            if connection.execute(update(DEAD_LETTERS).where(*is_open).values(closed)).rowcount != 1:
+            if connection.execute(update(DEAD_LETTERS).where(*is_open).values(discarded_at=at)).rowcount != 1:
                 return False
-            self._note(connection, order_id, event, detail, at)
+            self._note(connection, order_id, "dead_letter_discarded", {"note": note} if note else {}, at)
         return True
 
     def count_dead_letters(self) -> dict[str, int]:
@@ -67,6 +61,19 @@ class DeadLetters(Store):
         query = select(d.reason, func.count().label("letters")).where(OPEN_LETTER_ROWS).group_by(d.reason)
         with self._reading() as connection:
             return {row.reason: row.letters for row in connection.execute(query)}
+
+
+def lock_dead_letter(connection: Connection, order_id: str) -> DeadLetter:
+    """Keep every other writer off a dead letter, and return it.
+
+    Raises:
+        OrderNotFound: the order has none.
+    """
+    locked = select(DEAD_LETTERS).where(DEAD_LETTERS.c.order_id == order_id).with_for_update()
+    row = connection.execute(locked).one_or_none()
+    if row is None:
+        raise OrderNotFound(f"order {order_id} has no dead letter")
+    return to_dead_letter(row)
 
 
 def store_dead_letter(connection: Connection, letter: DeadLetter) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluicegate.domain.errors import InvalidOrder, LedgerConflict
-from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import NewOrder, OrderId, Receipt, parse_order
 from sluicegate.ports import Clock, Ledger
 from sluicegate.services.submit import Submitter, new_order_id
@@ -33,16 +32,10 @@ class DeadLetters:
 
         Raises:
             OrderNotFound: the order has no dead letter.
-            InvalidOrder: it was replayed or discarded already, the order is dead no more, or the changed order is
-                malformed.
+            InvalidOrder: it was replayed otherwise or discarded already, the order is dead no more, or the changed
+                order is malformed or its `client_order_id` taken.
         """
-        letter = self.ledger.dead_letter(order_id)
-        if not letter.is_open:
-            state = f"replayed as {letter.replayed_as}" if letter.replayed_as else "discarded"
-            raise InvalidOrder(f"dead letter {order_id} was {state} already")
         original = self.ledger.get(order_id)
-        if original.state is not State.DEAD:
-            raise InvalidOrder(f"order {order_id} is {original.state} by now; it must not be sent a second time")
         content = {**original.request.to_json(), **changed}
         content = {name: value for name, value in content.items() if value is not None}
         if "due_at" not in changed:
@@ -51,10 +44,9 @@ class DeadLetters:
             content["client_order_id"] = f"replay-{order_id}"
         request = parse_order(content)
         fresh = NewOrder(new_order_id(), request, self.clock.now(), replay_of=order_id)
-        [result] = self.submitter.accept([fresh])
+        result = self.submitter.replay(fresh)
         if isinstance(result, LedgerConflict):
             raise InvalidOrder(str(result))
-        self.ledger.close_dead_letter(order_id, at=self.clock.now(), replayed_as=result.order_id)
         return result
 
     def discard(self, order_id: OrderId, note: str) -> None:
@@ -65,5 +57,5 @@ class DeadLetters:
             InvalidOrder: it was replayed or discarded already.
         """
         self.ledger.dead_letter(order_id)
-        if not self.ledger.close_dead_letter(order_id, at=self.clock.now(), note=note):
+        if not self.ledger.discard_dead_letter(order_id, at=self.clock.now(), note=note):
             raise InvalidOrder(f"dead letter {order_id} was replayed or discarded already")

@@ -168,7 +168,7 @@ class Performer:
             moved = self.ledger.transition(current, Event.ACKNOWLEDGED, patch, move.detail)
             if moved is not None:
                 if current.state is State.DEAD:  # given up as absent, and there after all: it must not be replayed
-                    self.ledger.close_dead_letter(order.order_id, at=now, note="the exchange has it after all")
+                    self.ledger.discard_dead_letter(order.order_id, at=now, note="the exchange has it after all")
                 if moved.state is not current.state:  # a stream may have counted it
                     self.observer.moved(order.account, moved.state.value)
                 self.observer.stage("total", max(0.0, (now - order.created_at).total_seconds()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +16,8 @@ from sluicegate.domain.orders import NewOrder, OrderId, OrderRequest, Receipt
 from sluicegate.ports import Clock, Ledger, Observer, Publisher
 
 log = structlog.get_logger(__name__)
+
+_WakeAt = Mapping[OrderId, datetime]
 
 CHUNK = 500
 DIRECT = 40
@@ -86,11 +88,28 @@ class Submitter:
         Raises:
             LedgerUnavailable: nothing was accepted.
         """
+        return self._store(orders, lambda wake_at: self.ledger.accept(orders, wake_at=wake_at))
+
+    def replay(self, order: NewOrder) -> Receipt | LedgerConflict:
+        """Store an order in place of the dead one that it names, and publish it if it is new and due.
+
+        Raises:
+            LedgerUnavailable: nothing was accepted.
+            OrderNotFound: that order has no dead letter.
+        """
+
+        def replay(wake_at: _WakeAt) -> list[Receipt | LedgerConflict]:
+            return [self.ledger.replay_dead_letter(order, wake_at=wake_at[order.order_id])]
+
+        return self._store([order], replay)[0]
+
+    def _store(
+        self, orders: Sequence[NewOrder], store: Callable[[_WakeAt], list[Receipt | LedgerConflict]]
+    ) -> list[Receipt | LedgerConflict]:
         now = self.clock.now()
         direct = self._direct(orders, now)
         later = now + timedelta(seconds=self.republish_s)
-        wake_at = {order.order_id: later if order.order_id in direct else now for order in orders}
-        results = self.ledger.accept(orders, wake_at=wake_at)
+        results = store({order.order_id: later if order.order_id in direct else now for order in orders})
         fresh = [
             order
             for order, receipt in zip(orders, results, strict=True)

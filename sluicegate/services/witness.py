@@ -117,7 +117,7 @@ class Witness:
                 self.observer.moved(account, after.state.value)
             if before.state is State.DEAD:  # given up as absent, and there after all: it must not be replayed
                 note = "the exchange has it after all"
-                self.ledger.close_dead_letter(after.order_id, at=now, note=note)
+                self.ledger.discard_dead_letter(after.order_id, at=now, note=note)
             if after.state in END_STATES and before.state not in END_STATES:
                 log.info("order_ended", order_id=after.order_id, state=after.state.value)
         for stranger in done.strangers:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from sluicegate.domain.lifecycle import Event
 from sluicegate.domain.orders import ChangeKind, Execution, NewOrder, Order, OrderId, OrderRequest, Receipt
 from sluicegate.domain.records import Change, ChangeState, DeadLetter
 from sluicegate.ports import Ledger
@@ -83,6 +84,14 @@ def dead_letter(order_id: str, *, at: datetime = NOON, **facts: Any) -> DeadLett
         "fix": "use a multiple of 0.001",
     }
     return DeadLetter(order_id=OrderId(order_id), created_at=at, **(base | facts))
+
+
+def kill(ledger: Ledger, at: datetime = NOON, *, account: str = "main", reason: str = "parameter") -> OrderId:
+    """Dead-letter a new order; return its id."""
+    order = accept_one(ledger, account=account)
+    letter = dead_letter(order.order_id, at=at, account=account, reason=reason)
+    assert ledger.transition(order, Event.DEAD_LETTERED, {}, {}, dead_letter=letter)
+    return order.order_id
 
 
 def change(order_id: str, change_id: str, kind: ChangeKind = ChangeKind.CANCEL, **facts: Any) -> Change:

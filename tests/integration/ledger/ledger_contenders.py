@@ -43,6 +43,30 @@ def accept_same(ledger: Ledger, number: int, keys: int) -> list[str]:
     return [r.order_id for r in receipts if isinstance(r, Receipt) and r.is_new]
 
 
+def close_letter(ledger: Ledger, number: int, order_id: str) -> str:
+    """Replay a dead order, discard its letter, or see it live; tell what was done, and as which order."""
+    original = OrderId(order_id)
+    match number % 4:
+        case 0:
+            return "discarded" if ledger.discard_dead_letter(original, at=NOON) else ""
+        case 1:
+            order = ledger.get(original)
+            if order.state is not State.DEAD or ledger.transition(order, Event.SEEN_OPEN, {}, {}) is None:
+                return ""
+            return "seen"
+    fresh = new_order(f"{order_id}-{number}", client_order_id=f"{order_id}-{number}", replay_of=order_id)
+    answer = ledger.replay_dead_letter(fresh, wake_at=NOON)
+    return answer.order_id if isinstance(answer, Receipt) else ""
+
+
+def replay_same(ledger: Ledger, number: int, order_id: str) -> tuple[str, bool]:
+    """Replay a dead order with the same content as everyone else; return the id and whether it was new."""
+    fresh = new_order(f"{order_id}-{number}", client_order_id=f"replay-{order_id}", replay_of=order_id)
+    receipt = ledger.replay_dead_letter(fresh, wake_at=NOON)
+    assert isinstance(receipt, Receipt), receipt
+    return receipt.order_id, receipt.is_new
+
+
 def drain(ledger: Ledger, _number: int, total: int) -> list[str]:
     """Take what is due until nothing is; a row that another one holds counts as due."""
     taken: list[str] = []

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import ledger_contenders as contenders
 import pytest
-from ledger_cases import NOON, accept, accept_one, change, new_order
+from ledger_cases import NOON, accept, accept_one, change, kill, new_order
 
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.records import Severity
-from sluicegate.ports import Ledger
+from sluicegate.ports import Ledger, OrderFilter
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,35 @@ def test_accept_same_keys_by_processes_stores_each_once(crowd: contenders.Crowd,
     stored = [order_id for ids in new for order_id in ids]
     assert len(stored) == len(set(stored)) == 256
     assert all(len(ledger.events(order_id)) == 1 for order_id in stored[:5])
+
+
+@pytest.mark.parametrize("_time", range(6))
+def test_dead_letter_replayed_discarded_and_seen_by_processes_ends_one_way(
+    crowd: contenders.Crowd, ledger: Ledger, url: str, _time: int
+) -> None:
+    """Eight replay under ids of their own, four discard, four see it live: at most one order replaces it."""
+    original = kill(ledger)
+
+    done = [word for word in crowd.run(url, contenders.close_letter, original) if word]
+
+    replays = [word for word in done if word not in {"discarded", "seen"}]
+    letter = ledger.dead_letter(original)
+    assert len(replays) + done.count("discarded") == 1  # of the two, exactly one closed the letter
+    assert replays == ([] if letter.replayed_as is None else [letter.replayed_as])
+    assert [o.order_id for o in ledger.list_orders(OrderFilter()) if o.replay_of] == replays
+    trail = [e.event for e in ledger.events(original)]
+    if replays and "seen_open" in trail:  # what the exchange shows later is evidence, and never dropped
+        assert trail.index("dead_letter_replayed") < trail.index("seen_open")
+
+
+def test_replay_by_processes_with_the_same_content_is_one_order(
+    crowd: contenders.Crowd, ledger: Ledger, url: str
+) -> None:
+    """All get its receipt, and one of them the news."""
+    answers = crowd.run(url, contenders.replay_same, kill(ledger))
+
+    assert len({order_id for order_id, _ in answers}) == 1
+    assert [is_new for _, is_new in answers].count(True) == 1
 
 
 def test_take_due_by_processes_hands_each_order_to_one(crowd: contenders.Crowd, ledger: Ledger, url: str) -> None:

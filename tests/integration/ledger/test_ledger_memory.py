@@ -28,6 +28,15 @@ from test_ledger_records import (  # noqa: F401
     test_fates_within_counts_dead_letters_and_acknowledged_orders,
     test_questions_are_open_orders_whose_code_asks_a_person,
 )
+from test_ledger_replays import (  # noqa: F401
+    test_replay_again_with_other_content_is_refused,
+    test_replay_again_with_the_same_content_gives_the_same_receipt,
+    test_replay_of_a_discarded_letter_is_refused,
+    test_replay_of_an_order_that_is_there_after_all_is_refused,
+    test_replay_of_an_order_without_a_letter_raises,
+    test_replay_stores_the_order_and_marks_the_letter,
+    test_replay_under_an_id_that_is_taken_is_refused,
+)
 from test_ledger_schedule import (  # noqa: F401
     test_parked_accounts_names_each_account_with_a_parked_order,
     test_take_due_changes_takes_oldest_first_once,

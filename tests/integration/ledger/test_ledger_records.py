@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from ledger_cases import NOON, accept, accept_one, dead_letter, new_order
+from ledger_cases import NOON, accept, accept_one, dead_letter, kill, new_order
 
 from sluicegate.domain.errors import ConfigurationError, OrderNotFound
 from sluicegate.domain.lifecycle import Event
@@ -16,14 +16,6 @@ from sluicegate.ports import Ledger
 MINUTE = timedelta(minutes=1)
 
 # --- dead letters ---------------------------------------------------------------------------------------------
-
-
-def kill(ledger: Ledger, at: datetime = NOON, *, account: str = "main", reason: str = "parameter") -> OrderId:
-    """Dead-letter a new order."""
-    order = accept_one(ledger, account=account)
-    letter = dead_letter(order.order_id, at=at, account=account, reason=reason)
-    assert ledger.transition(order, Event.DEAD_LETTERED, {}, {}, dead_letter=letter)
-    return order.order_id
 
 
 def test_dead_letter_is_stored_with_its_transition(ledger: Ledger) -> None:
@@ -55,7 +47,7 @@ def test_dead_letters_filter_newest_first(ledger: Ledger) -> None:
     a = kill(ledger, NOON)
     b = kill(ledger, NOON + MINUTE, account="other")
     c = kill(ledger, NOON + 2 * MINUTE, reason="balance")
-    ledger.close_dead_letter(c, at=NOON)
+    ledger.discard_dead_letter(c, at=NOON)
 
     assert [d.order_id for d in ledger.dead_letters()] == [b, a]
     assert [d.order_id for d in ledger.dead_letters(only_open=False)] == [c, b, a]
@@ -65,21 +57,19 @@ def test_dead_letters_filter_newest_first(ledger: Ledger) -> None:
     assert ledger.count_dead_letters() == {"parameter": 2}
 
 
-def test_close_dead_letter_once_with_its_event(ledger: Ledger) -> None:
-    """A dead letter is replayed or discarded once; the trail says which."""
-    replayed, discarded = kill(ledger), kill(ledger)
+def test_discard_dead_letter_once_with_its_event(ledger: Ledger) -> None:
+    """A dead letter is discarded once; the trail says so, and why."""
+    discarded = kill(ledger)
 
-    assert ledger.close_dead_letter(replayed, at=NOON + MINUTE, replayed_as=OrderId("new"), note="qty=1")
-    assert ledger.close_dead_letter(discarded, at=NOON + MINUTE)
-    assert not ledger.close_dead_letter(replayed, at=NOON)
-    assert not ledger.close_dead_letter(OrderId("nothing-here"), at=NOON)
+    assert ledger.discard_dead_letter(discarded, at=NOON + MINUTE, note="client gave up")
+    assert not ledger.discard_dead_letter(discarded, at=NOON)
+    assert not ledger.discard_dead_letter(OrderId("nothing-here"), at=NOON)
 
-    assert ledger.dead_letter(replayed).replayed_as == "new"
     assert ledger.dead_letter(discarded).discarded_at == NOON + MINUTE
-    last = ledger.events(replayed)[-1]
-    assert (last.event, last.at) == ("dead_letter_replayed", NOON + MINUTE)
-    assert last.detail == {"replayed_as": "new", "note": "qty=1"}
-    assert ledger.events(discarded)[-1].event == "dead_letter_discarded"
+    last = ledger.events(discarded)[-1]
+    assert (last.event, last.at, last.detail) == (
+        "dead_letter_discarded", NOON + MINUTE, {"note": "client gave up"}
+    )  # fmt: skip
     assert ledger.count_dead_letters() == {}
 
 

@@ -314,18 +314,44 @@ class MemoryLedger:
         """Return the open dead letters."""
         return [letter for letter in self.letters.values() if letter.is_open]
 
-    def close_dead_letter(
-        self, order_id: OrderId, *, at: datetime, replayed_as: OrderId | None = None, note: str = ""
-    ) -> bool:
-        """Close a dead letter."""
+    def dead_letter(self, order_id: OrderId) -> DeadLetter:
+        """Return a dead letter."""
+        if order_id not in self.letters:
+            raise OrderNotFound(f"order {order_id} has no dead letter")
+        return self.letters[order_id]
+
+    def discard_dead_letter(self, order_id: OrderId, *, at: datetime, note: str = "") -> bool:
+        """Discard a dead letter."""
         letter = self.letters.get(order_id)
         if letter is None or not letter.is_open:
             return False
-        discarded_at = at if replayed_as is None else None
-        self.letters[order_id] = replace(letter, replayed_as=replayed_as, discarded_at=discarded_at)
-        event = "dead_letter_discarded" if replayed_as is None else "dead_letter_replayed"
-        self.note(order_id, event, {"note": note} if note else {})
+        self.letters[order_id] = replace(letter, discarded_at=at)
+        order = self.get(order_id)
+        self._write(order, "dead_letter_discarded", order.state, {"note": note} if note else {}, at)
         return True
+
+    def replay_dead_letter(self, fresh: NewOrder, *, wake_at: datetime) -> Receipt | LedgerConflict:
+        """Store a new order in place of a dead one, and mark its letter."""
+        assert fresh.replay_of is not None
+        original = self.get(fresh.replay_of)
+        letter = self.dead_letter(original.order_id)
+        holder = self.find(fresh.request.account, fresh.client_order_id)
+        is_repeat = (
+            holder is not None
+            and holder.order_id == letter.replayed_as
+            and holder.fingerprint == fresh.request.fingerprint()
+        )
+        refusal = "" if is_repeat else letter.refusal(original.state)
+        if refusal:
+            return LedgerConflict(refusal, order_id=letter.replayed_as or original.order_id)
+        if holder is not None and not is_repeat:
+            return LedgerConflict(f"{fresh.client_order_id!r} is taken", order_id=holder.order_id)
+        receipt = self._accept(fresh, wake_at)
+        if not is_repeat:
+            self.letters[original.order_id] = replace(letter, replayed_as=fresh.order_id)
+            detail = {"replayed_as": fresh.order_id}
+            self._write(original, "dead_letter_replayed", original.state, detail, fresh.created_at)
+        return receipt
 
     def halt(self, halt: Halt) -> bool:
         """Store a halt; False when there was one."""
