@@ -17,6 +17,7 @@ from sluicegate.domain.errors import (
 )
 from sluicegate.domain.orders import Order
 from sluicegate.ports import Accounts, Clock
+from sluicegate.services.faults import Faults
 from sluicegate.services.halts import Halts
 from sluicegate.services.record import Recorder
 from sluicegate.services.witness import Evidence
@@ -40,23 +41,27 @@ class FillSeeker:
         """Do one round.
 
         Returns:
-            How many orders missed fills, and how many of them were asked for; for the log.
+            How many orders missed fills, how many of them were asked for, and the faults; for the log.
         """
         missing = self.ledger.take_missing_fills(self.clock.now(), limit=MOST)
         by_account: dict[str, list[Order]] = defaultdict(list)
         for order in missing:
             by_account[order.account].append(order)
-        asked = sum(self._seek(name, orders) for name, orders in by_account.items())
-        return {"missing": len(missing), "asked": asked}
+        faults, asked = Faults(), 0
+        for name, orders in by_account.items():
+            with faults.apart("seek_fills", account=name):
+                asked += self._seek(name, orders, faults)
+        return {"missing": len(missing), "asked": asked, "faults": faults.count}
 
-    def _seek(self, name: str, orders: Sequence[Order]) -> int:
+    def _seek(self, name: str, orders: Sequence[Order], faults: Faults) -> int:
         if self.halts.silencing(name) is not None:
             return 0
         asked = 0
         try:
             account = self.accounts.get(name)
             for order in orders:
-                self.recorder.add_fills(order, account)
+                with faults.apart("seek_fills", account=name, order_id=order.order_id):
+                    self.recorder.add_fills(order, account)
                 asked += 1
         except (BucketDenied, BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
             log.info("fills_put_off", account=name, orders=len(orders) - asked, why=str(e))

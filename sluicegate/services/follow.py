@@ -22,6 +22,7 @@ from sluicegate.domain.orders import Category, Order
 from sluicegate.domain.records import Sighting
 from sluicegate.ports import Account, Accounts, Clock, Ledger
 from sluicegate.services.agenda import Agenda
+from sluicegate.services.faults import Faults
 from sluicegate.services.halts import Halts
 from sluicegate.services.lookout import Lookout
 from sluicegate.services.record import Recorder
@@ -57,16 +58,19 @@ class Follower:
         """Do one round.
 
         Returns:
-            How many orders were due, and how many of them were looked at alone; for the log.
+            How many orders were due, how many of them were looked at alone, and the faults; for the log.
         """
         now = self.clock.now()
         if not ON_EXCHANGE_STATES.intersection(self.ledger.due_states(now)):
-            return {"due": 0, "alone": 0}
+            return {"due": 0, "alone": 0, "faults": 0}
         taken = self.ledger.take_due(now, states=ON_EXCHANGE_STATES, limit=BATCH, snooze=SNOOZE)
-        alone = sum(self._follow_account(name, orders) for name, orders in _by_account(taken).items())
-        return {"due": len(taken), "alone": alone}
+        faults, alone = Faults(), 0
+        for name, orders in _by_account(taken).items():
+            with faults.apart("follow", account=name):
+                alone += self._follow_account(name, orders, faults)
+        return {"due": len(taken), "alone": alone, "faults": faults.count}
 
-    def _follow_account(self, name: str, orders: Sequence[Order]) -> int:
+    def _follow_account(self, name: str, orders: Sequence[Order], faults: Faults) -> int:
         if self.halts.silencing(name) is not None:
             return 0
         try:
@@ -74,7 +78,7 @@ class Follower:
             groups: dict[tuple[Category, str], list[Order]] = defaultdict(list)
             for order in orders:
                 groups[(order.category, self._settle_coin(account, order))].append(order)
-            return sum(self._follow_group(account, *key, group) for key, group in groups.items())
+            return sum(self._follow_group(account, *key, group, faults) for key, group in groups.items())
         except (BucketDenied, BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
             log.info("follow_put_off", account=name, orders=len(orders), why=str(e))
         except OrderRejected as e:
@@ -85,15 +89,18 @@ class Follower:
         rules = account.market.rules(order.category, order.symbol)
         return rules.settle_coin if rules is not None else ""
 
-    def _follow_group(self, account: Account, category: Category, coin: str, orders: Sequence[Order]) -> int:
+    def _follow_group(
+        self, account: Account, category: Category, coin: str, orders: Sequence[Order], faults: Faults
+    ) -> int:
         if len(orders) <= FEW:
             unknown: Sequence[Order] = orders
         else:
             seen = self._list_open(account, category, coin, {order.link_id for order in orders})
             unknown = [order for order in orders if order.link_id not in seen]
-            self._write_down(account, [order for order in orders if order.link_id in seen], seen)
+            self._write_down(account, [order for order in orders if order.link_id in seen], seen, faults)
         for order in unknown:
-            self.resolver.look(order.order_id)
+            with faults.apart("follow", account=account.name, order_id=order.order_id):
+                self.resolver.look(order.order_id)
         return len(unknown)
 
     def _list_open(self, account: Account, category: Category, coin: str, wanted: set[str]) -> dict[str, Sighting]:
@@ -107,12 +114,15 @@ class Follower:
                 break
         return seen
 
-    def _write_down(self, account: Account, orders: Sequence[Order], seen: dict[str, Sighting]) -> None:
+    def _write_down(
+        self, account: Account, orders: Sequence[Order], seen: dict[str, Sighting], faults: Faults
+    ) -> None:
         quiet: dict[int, list[Order]] = defaultdict(list)
         for order in orders:
             sighting = seen[order.link_id]
             if is_news(order, sighting) or not is_as_asked(order, sighting):
-                self.recorder.record(order, account, sighting)
+                with faults.apart("follow", account=account.name, order_id=order.order_id):
+                    self.recorder.record(order, account, sighting)
             else:
                 # whole seconds: orders that are looked at together stay together
                 quiet[int(self.agenda.next_look(order).timestamp()) + 1].append(order)

@@ -23,6 +23,7 @@ from sluicegate.domain.orders import LINK_ID_PREFIX, Order, OrderId
 from sluicegate.domain.records import Severity
 from sluicegate.ports import Account, Accounts, Buckets, Clock, OrderFilter, StreamObserver
 from sluicegate.services.backfill import POSITIONS, Backfill, OpenOrders
+from sluicegate.services.faults import Faults
 from sluicegate.services.halts import Halts
 from sluicegate.services.lookout import REALTIME
 from sluicegate.services.resolve import Resolver
@@ -82,7 +83,8 @@ class Reconciler:
                 self.ledger.ask_reconcile(name, now + timedelta(seconds=self.interval_s / 6))
                 continue
             try:
-                done[name] = len(self.compare(self.accounts.get(name)))
+                with Faults().apart("reconcile", account=name):
+                    done[name] = len(self.compare(self.accounts.get(name)))
             except (BucketDenied, BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
                 log.info("reconcile_put_off", account=name, why=str(e))
             except OrderRejected as e:
@@ -144,7 +146,8 @@ class Reconciler:
         """Let the orders that differ be looked at alone; many of them by the scheduler, a few now."""
         about = [d.order_id for d in found if d.order_id and d.kind in LOOKED_AT]
         for order_id in about[:MOST_LOOKS]:
-            self.resolver.look(OrderId(order_id))
+            with Faults().apart("reconcile", order_id=order_id):
+                self.resolver.look(OrderId(order_id))
         for order_id in about[MOST_LOOKS:]:
             self.ledger.wake(OrderId(order_id), self.clock.now())
 

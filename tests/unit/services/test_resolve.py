@@ -11,10 +11,12 @@ import pytest
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import AmendRequest, NewOrder, OrderId
 from sluicegate.domain.records import Question
+from sluicegate.services.resolve import Resolver
 from tests.unit.domain import examples
 from tests.unit.services.desk import ID, accept, do, doubtful, live, lose, lose_answer, now, stay_home, trail
-from tests.unit.services.venue import VenueOrder
-from tests.unit.services.world import World
+from tests.unit.services.interleaving import Actor
+from tests.unit.services.venue import VenueOrder, Verdict
+from tests.unit.services.world import Message, World
 
 DAY_S = 24 * 3600.0
 STOPS = {
@@ -57,6 +59,31 @@ def test_value_that_no_order_may_have_is_not_taken_over(qty: str) -> None:
     assert Decimal("0.01") == order.request.qty
     assert Question.FOREIGN == order.last_code
     assert order.request == type(order.request).model_validate(order.request.to_json())
+
+
+def test_fault_about_one_order_stops_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order that nobody can make sense of is counted; the next one has its turn."""
+    world = live()
+    other = OrderId("O-2")
+    world.clock.advance(5)  # tokens come back
+    world.submitter.accept([NewOrder(other, examples.order(client_order_id="c-2"), world.clock.now())])
+    actor = Actor("execute", lambda: world.perform(Message("execute", other)))
+    while not actor.is_done:
+        actor.step()
+        if world.venue.flights:
+            world.venue.deliver(world.venue.flights[-1], Verdict.TAKES)
+    world.clock.advance(60)
+    looked: list[OrderId] = []
+
+    def look(_resolver: Resolver, order_id: OrderId) -> str:
+        looked.append(order_id)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Resolver, "look", look)
+    done: list[dict[str, int]] = []
+    Actor("follow", lambda: done.append(world.follower.follow())).run()
+    assert {ID, other} == set(looked)
+    assert 2 == done[0]["faults"]
 
 
 # --- a foreign order under our id -----------------------------------------------------------------------------
