@@ -36,7 +36,7 @@ class AppriseReceivers:
 
     Args:
         settings: who is told.
-        observer: counts pages: `delivered` at once, `fallback` by a later entry, `failed`.
+        observer: counts pages, `delivered` at once or `fallback` by a later entry, and each way that `failed`.
     """
 
     def __init__(self, settings: PagingSettings, observer: Observer) -> None:
@@ -61,7 +61,8 @@ class AppriseReceivers:
             reached = Reached.OTHER if Reached.OTHER in tried else Reached.NOBODY
         if reached is Reached.NOBODY:
             log.error("page_undelivered", incident=incident.incident_id, failures=incident.page_failures + 1)
-        self._observer.paged(incident.severity.value, reached.value)
+        else:  # the ways that failed have been counted, each by itself
+            self._observer.paged(incident.severity.value, reached.value)
         return reached is not Reached.NOBODY
 
     def _over_apprise(self, incident: Incident) -> Reached | None:
@@ -79,10 +80,12 @@ class AppriseReceivers:
             receiver = apprise.Apprise()
             if not receiver.add(url):
                 log.error("paging_url_invalid", setting=setting)
+                self._count_failure(incident)
             elif receiver.notify(title=_title(incident), body=_body(incident), notify_type=_kind(incident)):
                 is_told = True
             else:
                 log.error("page_failed", incident=incident.incident_id, way=setting)
+                self._count_failure(incident)
         return is_told
 
     def _over_webhook(self, incident: Incident) -> Reached | None:
@@ -105,8 +108,13 @@ class AppriseReceivers:
             answer.raise_for_status()
         except (requests.RequestException, ValueError) as e:  # ValueError: a host name that is none
             log.error("page_failed", incident=incident.incident_id, way="paging.webhook", error=type(e).__name__)
+            self._count_failure(incident)
             return Reached.NOBODY
         return Reached.FIRST
+
+    def _count_failure(self, incident: Incident) -> None:
+        """Count a way that failed, though others may take the page: the next one may be the last that works."""
+        self._observer.paged(incident.severity.value, Reached.NOBODY.value)
 
 
 def _title(incident: Incident) -> str:

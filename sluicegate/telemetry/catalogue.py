@@ -79,7 +79,8 @@ CATALOGUE = (
         "pages_total",
         Kind.COUNTER,
         ("kind", "result"),
-        "Pages, by severity and result: delivered, fallback (not by the first receiver), failed (by none).",
+        "Pages, by severity and result: delivered, fallback (not by the first receiver); and failed: each way "
+        "(URL or webhook) that did not take a page, though another may have.",
         "scheduler",
     ),
     Metric(
