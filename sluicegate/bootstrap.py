@@ -262,6 +262,7 @@ class Container:
             self.clock,
             egress=self.settings.egress,
             breaker=self.settings.breaker.to_breaker(),
+            forget_key=self.accounts.forget_key,
         )
 
     @cached_property

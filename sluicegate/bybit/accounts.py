@@ -58,9 +58,14 @@ class BybitAccounts:
         if account is not None:
             return account
         with self._locks[self.settings.account(name).environment]:
-            if name not in self._accounts:
-                self._accounts[name] = self._build(name)
-            return self._accounts[name]
+            account = self._accounts.get(name)
+            if account is None:
+                account = self._accounts[name] = self._build(name)
+            return account
+
+    def forget_key(self, name: str) -> None:
+        """Read the account's key anew when it is needed next; who has the account in hand keeps the old one."""
+        self._accounts.pop(name, None)
 
     def resync_clock(self, name: str) -> float:
         """Measure the clock of the account's exchange; see `sluicegate.ports.Accounts.resync_clock`."""

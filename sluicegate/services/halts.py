@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +31,7 @@ class Halts:
     Args:
         egress: name of the public IP that this host's requests leave from.
         breaker: when too many dead letters halt an account.
+        forget_key: drops an account's key from memory, so that a halt is over once the right one is in its place.
     """
 
     ledger: Ledger
@@ -39,6 +41,7 @@ class Halts:
     clock: Clock
     egress: str
     breaker: Breaker
+    forget_key: Callable[[str], None]
     ip_halt_s: float = 600.0
 
     def on(self, account: str) -> Halt | None:
@@ -56,6 +59,7 @@ class Halts:
 
     def halt_account(self, account: str, *, code: str, message: str, cause: str, fix: str) -> None:
         """Send nothing for an account until a person resumes it; one incident, one page."""
+        self.forget_key(account)
         now = self.clock.now()
         halt = Halt(account_scope(account), code, message, cause, fix, since=now)
         if self.ledger.halt(halt):

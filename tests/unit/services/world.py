@@ -166,7 +166,7 @@ class World:
 
         valve = Valve(buckets, accounts, accounts, ledger, clock, observer, lease_s=LEASE_S + 9)
         valve.uid("main")  # asked under a lock of threads, where no actor may stop
-        self.halts = Halts(ledger, buckets, accounts, CODES, clock, egress="default", breaker=BREAKER)
+        self.halts = Halts(ledger, buckets, accounts, CODES, clock, "default", BREAKER, forget_key=lambda _: None)
         performer = Performer(ledger, accounts, self.halts, clock, observer, backoff, rng)
         self.executor = Executor(
             ledger,
