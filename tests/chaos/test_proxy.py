@@ -94,7 +94,7 @@ def test_held_request_arrives_late_though_its_client_is_gone(proxy: Proxy, echo:
 def test_refusing_proxy_takes_no_connection_until_healed(proxy: Proxy) -> None:
     """A server that is away."""
     proxy.refuse()
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client, pytest.raises(ConnectionError):
+    with pytest.raises(ConnectionError), socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
         client.recv(10)
     proxy.heal()
     test_bytes_pass_in_both_directions(proxy)

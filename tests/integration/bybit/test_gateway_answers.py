@@ -138,7 +138,7 @@ STATUSES = {
     "404 Not Found": (Refused, Action.DEAD_LETTER),
     "405 Method Not Allowed": (InDoubt, "http_405"),
     "418 Teapot": (InDoubt, "http_418"),
-    "429 Too Many Requests": (Refused, Action.RETRY_SOON),
+    "429 Too Many Requests": (InDoubt, "http_429"),
     "500 Internal Server Error": (InDoubt, "http_5xx"),
     "502 Bad Gateway": (InDoubt, "http_5xx"),
     "503 Service Unavailable": (InDoubt, "http_5xx"),

@@ -206,7 +206,7 @@ def test_answer_that_comes_too_late_is_in_doubt(venue: Venue, gateway: Gateway) 
     ("code", "kind", "action"),
     [
         (10016, InDoubt, None),
-        (10429, Refused, Action.RETRY_SOON),
+        (10429, InDoubt, None),
         (20006, InDoubt, None),
         (110007, Refused, Action.DEAD_LETTER),
     ],
