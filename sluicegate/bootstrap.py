@@ -389,6 +389,8 @@ class Container:
             Concluder(
                 self.ledger, self.accounts, self.halts, self.clock, self.metrics, self.settings.retry.to_backoff()
             ),
+            self.codebook,
+            self.resolver.look,
             self.clock,
             self.metrics,
             max_wait_s=self.settings.worker.max_wait_s,

@@ -936,6 +936,9 @@ class CodeBook(Protocol):
     def is_taken(self, code: str) -> bool:
         """Tell whether a code says that the exchange has an order under this link id already."""
 
+    def is_about_order(self, code: str) -> bool:
+        """Tell whether a code is about the order itself: unknown to the exchange, over, or there already."""
+
     def refusal(self, code: str, message: str) -> Refused:
         """Return a refused query as an outcome, with action, cause and fix."""
 

@@ -147,8 +147,7 @@ class AnswerReader:
     ) -> Refused | InDoubt:
         action = row.action if is_write else row.read_action
         if action is Action.RESOLVE:
-            is_about_order = row.read_action in {Action.OK, Action.RESOLVE}
-            return InDoubt(code, self.redact(message), is_about_order=is_about_order, headers=headers)
+            return InDoubt(code, self.redact(message), is_about_order=row.is_about_order, headers=headers)
         return Refused(
             code, self.redact(message), action, row.dead_letter_reason, row.cause, row.fix, headers=headers
         )

@@ -34,6 +34,10 @@ class BybitCodeBook:
         """Tell whether a code says that the exchange has an order under this link id already."""
         return code in TAKEN
 
+    def is_about_order(self, code: str) -> bool:
+        """Tell whether a code is about the order itself, so that a look at the order settles it."""
+        return bool(code) and self._table.lookup(code).is_about_order
+
     def refusal(self, code: str, message: str) -> Refused:
         """Return a refused query as an outcome."""
         row = self._table.lookup(code, is_write=False)

@@ -89,6 +89,11 @@ class RetCode:
         """Tell whether the table has a row of its own for the code."""
         return self.code != UNKNOWN
 
+    @property
+    def is_about_order(self) -> bool:
+        """Tell whether a command's answer is about the order: a query about it would find that a normal answer."""
+        return self.action is Action.RESOLVE and self.read_action in {Action.OK, Action.RESOLVE}
+
 
 class RetCodeTable:
     """Every code that Bybit documents, by code and channel.

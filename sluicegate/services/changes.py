@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, UNSENT_S
 from sluicegate.domain.orders import AmendRequest, ChangeKind, Order, OrderId, parse_amend
 from sluicegate.domain.policy import Rng
 from sluicegate.domain.records import Change, ChangeState
-from sluicegate.ports import Account, Accounts, ChangePatch, Clock, Ledger, Observer, Publisher
+from sluicegate.ports import Account, Accounts, ChangePatch, Clock, CodeBook, Ledger, Observer, Publisher
 from sluicegate.services.conclude import Concluder
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
@@ -45,6 +45,13 @@ class Changes:
     An order that was not sent yet is changed in the ledger at once. One that is on its way or in doubt is changed
     when it is known to be on the exchange. Changes of one order keep their order: an amend waits until no request
     for the one before it can still arrive. A cancel waits for none of them.
+
+    A cancel that the exchange refuses because it knows no such open order leads to one look at the order. If that
+    shows that the order lives, for the exchange's lists lag behind its acknowledgements, the cancel is sent again;
+    its attempts are bounded.
+
+    Args:
+        look: looks at an order on the exchange and writes down what is seen.
     """
 
     ledger: Ledger
@@ -54,6 +61,8 @@ class Changes:
     halts: Halts
     publisher: Publisher
     concluder: Concluder
+    codes: CodeBook
+    look: Callable[[OrderId], str]
     clock: Clock
     observer: Observer
     max_wait_s: float
@@ -145,7 +154,7 @@ class Changes:
         if not waiting:
             return "nothing to do"
         change = self._next(waiting)
-        order = self.ledger.get(order_id)
+        order = self._standing(order_id, change)
         if self._may_arrive(order, change):
             return "its last request may still arrive"
         if order.state in END_STATES:
@@ -158,6 +167,15 @@ class Changes:
         if self.concluder.is_exhausted(change):  # its workers died one after the other
             return self.concluder.give_up(order, change, "every worker that sent it was lost")
         return self._try_send(order, change)
+
+    def _standing(self, order_id: OrderId, change: Change) -> Order:
+        """Return the order, looked at anew if the exchange has refused its cancel as too late."""
+        order = self.ledger.get(order_id)
+        is_refused = change.state is ChangeState.PENDING and self.codes.is_about_order(change.last_code)
+        if not is_refused or change.kind is not ChangeKind.CANCEL or order.state not in ON_EXCHANGE_STATES:
+            return order
+        self.look(order_id)
+        return self.ledger.get(order_id)
 
     def _carry_out_unsent(self, order: Order, change: Change) -> str:
         if not self._change_unsent(order, change.kind, change.fields):

@@ -59,6 +59,8 @@ class Concluder:
                 return self.postpone(change, 1.0, f"halted: {code}", code=code)
             case Refused(action=Action.BACK_OFF | Action.RETRY_SOON | Action.RESYNC_CLOCK) | NeverSent():
                 return self._retry(order, change, outcome)
+            case InDoubt(is_about_order=True) if change.kind is ChangeKind.CANCEL:
+                return self._retry_in_doubt(order, change, outcome)  # after a look at the order: see `changes.py`
             case InDoubt(is_about_order=False):
                 self.ledger.wake(order.order_id, now)
                 return self._retry_in_doubt(order, change, outcome)

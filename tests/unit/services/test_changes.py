@@ -144,15 +144,37 @@ def test_cancel_of_an_order_that_filled_meanwhile_leads_to_one_look() -> None:
     change = cancel(world)
     world.venue.fill(world.venue.orders[0], Decimal(1))
     do(world, "change")
-    woken_at = world.store.orders[ID].wake_at
-    assert ChangeState.REFUSED is now(world, change).state
-    assert woken_at is not None
-    assert woken_at <= world.clock.now()
-    world.resolver.look(ID)
+    assert (ChangeState.PENDING, "110008") == (now(world, change).state, now(world, change).last_code)
+    assert "void" == stay_home(world, "change")
     assert State.FILLED is world.store.orders[ID].state
+    assert (ChangeState.VOID, 1) == (now(world, change).state, now(world, change).attempts)
     assert "nothing to do" == stay_home(world, "change")
     with pytest.raises(TooLate):
         world.changes.cancel(ID)
+
+
+def test_cancel_refused_as_too_late_while_the_order_lives_is_sent_again() -> None:
+    """The exchange does not know the order yet when the cancel arrives: a look shows it live, so it must go."""
+    world = live()
+    change = cancel(world)
+    do(world, "change", Verdict.OVERLOOKS)
+    assert "New" == world.venue.orders[0].status
+    world.clock.advance(2.1)
+    do(world, "change")
+    assert ("Cancelled", ChangeState.DONE) == (world.venue.orders[0].status, now(world, change).state)
+    assert 2 == now(world, change).attempts
+
+
+def test_cancel_refused_as_too_late_again_and_again_is_given_up_and_pages() -> None:
+    """Each attempt follows a look that shows the order live; they are bounded, and a person is told."""
+    world = live()
+    change = cancel(world)
+    for _attempt in range(MOST_ATTEMPTS):
+        do(world, "change", Verdict.OVERLOOKS)
+        world.clock.advance(2.1)
+    assert ChangeState.REFUSED is now(world, change).state
+    assert "cancel_failed:main" in world.store.open_incidents()
+    assert "nothing to do" == stay_home(world, "change")
 
 
 def test_cancel_of_an_order_that_someone_else_cancelled_is_done() -> None:

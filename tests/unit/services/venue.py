@@ -30,6 +30,7 @@ class Verdict(Enum):
     LIMITS = "10006: not executed"
     REFUSES = "110007: insufficient balance"
     FAILS = "10016, and did nothing"
+    OVERLOOKS = "110001 about an order that is live: what ends orders lags behind what takes them"
 
 
 @dataclass(slots=True)
@@ -195,6 +196,8 @@ class Venue:
                 return InDoubt("10016", "server error")
             case Verdict.REFUSES if flight.kind == "place":
                 return Refused("110007", "no money", Action.DEAD_LETTER, "insufficient_balance", "c", "f")
+            case Verdict.OVERLOOKS if flight.kind == "cancel":
+                return _about("110001", "order not exists or too late to cancel")
         outcome = self._do(flight)
         is_silent = verdict is Verdict.TAKES_SILENTLY and isinstance(outcome, Acknowledged)
         return InDoubt("10016", "server error") if is_silent else outcome

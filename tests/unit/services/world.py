@@ -211,6 +211,8 @@ class World:
             self.halts,
             publisher,
             Concluder(ledger, accounts, self.halts, clock, observer, backoff, rng),
+            CODES,
+            self.resolver.look,
             clock,
             observer,
             max_wait_s=0.5,
