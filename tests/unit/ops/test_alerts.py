@@ -61,6 +61,8 @@ def test_alert_uses_only_metrics_and_labels_that_exist(alert: dict[str, Any]) ->
         assert labels <= LABELS[metric]
     kept = {label for group in re.findall(r"by \(([^)]*)\)", alert["expr"]) for label in re.split(r",\s*", group)}
     assert kept <= set().union(*(LABELS[metric] for metric in metrics_of(alert["expr"])))
+    gone = re.fullmatch(r'absent\(up\{job="([\w-]+)"\} == 1\)', alert["expr"])
+    assert alert["labels"].get("job") == (gone[1] if gone else None)
     shown = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]))
     bare = re.match(r"[\w:]+", alert["expr"])
     assert shown <= (kept or (LABELS.get(bare[0], set()) if bare else set()))
@@ -99,6 +101,13 @@ def test_runbook_commands_exist() -> None:
     for runbook in sorted((ROOT / "ops/runbooks").glob("*.md")):
         for line in re.findall(r"`sluicegate ([^`]+)`", runbook.read_text()):
             assert parse(line.split()), (runbook.name, line)
+
+
+def test_job_without_any_process_has_an_alert_of_its_own() -> None:
+    """Whoever is paged reads which kind of process is gone, and so does inhibition."""
+    config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
+    jobs = [job["job_name"] for job in config["scrape_configs"] if job["job_name"].startswith("sluicegate-")]
+    assert sorted(jobs) == sorted(alert["labels"]["job"] for alert in ALERTS if "job" in alert["labels"])
 
 
 def test_inhibited_and_routed_alerts_exist() -> None:
