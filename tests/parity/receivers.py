@@ -40,6 +40,12 @@ class Receivers:
         """Return when pages came that speak of something."""
         return [at for at, body in self._heard["page"] if about in json.dumps(body)]
 
+    def runbooks(self, receiver: str) -> set[str]:
+        """Return the links to runbooks that a receiver was told."""
+        return {
+            alert["annotations"]["runbook_url"] for _, body in self._heard[receiver] for alert in body["alerts"]
+        }
+
     def alerts(self, receiver: str, name: str, **labels: str) -> list[float]:
         """Return when Alertmanager told a receiver that an alert fires."""
         wanted = {"alertname": name, **labels}.items()

@@ -129,6 +129,12 @@ class Stack:
         """Return the address of a service with one replica."""
         return f"http://127.0.0.1:{self.where.port(Place(service))}"
 
+    @property
+    def runbooks(self) -> str:
+        """Return the address below which alerts link their runbooks."""
+        config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
+        return str(config["global"]["external_labels"]["runbooks"])
+
     def instance(self, place: Place) -> str:
         """Return the label by which Prometheus knows a process."""
         return f"127.0.0.1:{self.where.port(place)}"
@@ -196,7 +202,7 @@ class Stack:
     def _start_prometheus(self) -> None:
         place = Place("prometheus")
         config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(ROOT / "ops/prometheus" / pattern) for pattern in config["rule_files"]]
         for job in config["scrape_configs"]:
             names = [name for entry in job.pop("dns_sd_configs", []) for name in entry["names"]]

@@ -90,6 +90,7 @@ def test_wrong_key_wakes_people_within_thirty_seconds(stack: Stack) -> None:
     firing = 'ALERTS{account="revoked", alertname="SluicegateAuthFailure", alertstate="firing"}'
     wait_until(lambda: stack.query(firing), "the refused key is an alert of its own")
     assert 1 == len(stack.receivers.pages("revoked is halted"))
+    assert f"{stack.runbooks}/account-halted.html" in stack.receivers.runbooks("critical")
 
 
 def test_key_of_another_environment_is_found_at_start(stack: Stack) -> None:

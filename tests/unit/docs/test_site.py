@@ -95,7 +95,7 @@ def test_search_works_from_the_disk(site: Path) -> None:
 
 
 def test_runbook_keeps_its_path_on_the_site(site: Path) -> None:
-    """An alert's `runbook_url` names the runbook by its path in the repository; the site has it there too."""
+    """An alert's `runbook_url` ends in the page of its runbook; the site has it there."""
     names = {path.stem for path in (ROOT / "ops" / "runbooks").glob("*.md")}
     assert names
     assert names == {path.stem for path in (site / "ops" / "runbooks").glob("*.html")} - {"index"}

@@ -50,6 +50,13 @@ def labels_of(expression: str) -> dict[str, set[str]]:
     return {metric: set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) for metric, matchers in found}
 
 
+def runbook(alert: dict[str, Any]) -> Path:
+    """Return the file whose page on the documentation site an alert links."""
+    base, _, page = alert["annotations"]["runbook_url"].rpartition("/")
+    assert base == "{{ $externalLabels.runbooks }}"
+    return ROOT / "ops/runbooks" / page.replace(".html", ".md")
+
+
 @pytest.mark.parametrize(
     "alert", [alert for alert in ALERTS if alert["expr"] != "vector(1)"], ids=lambda a: a["alert"]
 )
@@ -75,7 +82,7 @@ def test_alert_has_a_severity_and_a_runbook(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in (
         {"none"} if alert["alert"] == "SluicegateWatchdog" else {"critical", "warning"}
     )
-    text = (ROOT / alert["annotations"]["runbook_url"]).read_text()
+    text = runbook(alert).read_text()
     assert f"`{alert['alert']}`" in text
     assert ["Symptom", "Confirm", "Do", "Over when"] == re.findall(r"^## (.+)$", text, re.MULTILINE)
 
@@ -90,9 +97,15 @@ def test_codes_of_an_auth_failure_halt_the_account() -> None:
         assert Action.HALT_ACCOUNT is table.lookup(code).action, code
 
 
+def test_link_to_a_runbook_is_an_address_that_a_person_can_open() -> None:
+    """The base of all links is one absolute address, and ends where the site has the runbooks."""
+    config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
+    assert re.fullmatch(r"https?://[^/\s]+/(?:\S+/)?ops/runbooks", config["global"]["external_labels"]["runbooks"])
+
+
 def test_every_runbook_belongs_to_an_alert() -> None:
     """No runbook outlives its alert."""
-    known = {ROOT / alert["annotations"]["runbook_url"] for alert in ALERTS}
+    known = {runbook(alert) for alert in ALERTS}
     assert known == set((ROOT / "ops/runbooks").glob("*.md"))
 
 
