@@ -18,6 +18,7 @@ from sluicegate.bybit.trade_line import FrameRefused, SignInRefused, Unanswered,
 from sluicegate.domain.outcomes import NO_HEADERS, Action, InDoubt, NeverSent, RateHeaders, Refused
 
 MESSAGE_LENGTH = 300
+UNREACHED = "net_connect_fail"
 MOST_PER_WINDOW = 100_000
 """A limit header beyond this says nothing: the highest documented limits are four digits."""
 
@@ -159,7 +160,7 @@ class AnswerReader:
         if isinstance(error, requests.exceptions.ConnectTimeout) or any(
             isinstance(cause, NewConnectionError) for cause in causes
         ):
-            return self._never_sent("net_connect_fail", error)
+            return self._never_sent(UNREACHED, error)
         if isinstance(error, requests.exceptions.Timeout):
             return InDoubt("net_read_timeout", "no answer in time")
         return InDoubt("net_reset_or_aborted", self.redact(type(error).__name__))
@@ -173,7 +174,7 @@ class AnswerReader:
                 return InDoubt(error.code, self.redact(error))
             case Unreached():
                 is_forged = certificate_fault(error) is not None
-                return self._never_sent("tls_verify_failed" if is_forged else "net_connect_fail", error)
+                return self._never_sent("tls_verify_failed" if is_forged else UNREACHED, error)
         row = self._codes.lookup(error.code, channel="ws")
         if isinstance(error, FrameRefused):
             return self._outcome(str(error.code), row, error, read_headers(error.headers), is_write=True)
@@ -183,7 +184,8 @@ class AnswerReader:
 
     def _never_sent(self, code: str, error: Exception) -> NeverSent:
         row = self._codes.lookup(code)
-        return NeverSent(code, self.redact(error), row.action, row.cause, row.fix)
+        is_unreached = code == UNREACHED
+        return NeverSent(code, self.redact(error), row.action, row.cause, row.fix, is_unreached=is_unreached)
 
 
 def certificate_fault(error: BaseException) -> ssl.SSLCertVerificationError | None:

@@ -314,7 +314,7 @@ class Order:
 
     Attributes:
         version: counts transitions; a compare-and-set on it lets one actor act.
-        attempts: requests that were sent, or may have been, for placing it.
+        attempts: claims to place it, without those for which no connection to the exchange came about.
         due_at: not to be sent before.
         wake_at: when the scheduler looks at it next, whatever its state; None for "never".
         deadline_at: not to be sent after.

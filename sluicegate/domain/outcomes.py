@@ -83,6 +83,7 @@ class NeverSent:
     Attributes:
         code: the condition, e.g. `net_connect_fail`, `tls_verify_failed`, `claim_lost`.
         action: what the condition calls for.
+        is_unreached: no connection came about: that says nothing about the order, and costs it no attempt.
     """
 
     code: str
@@ -90,6 +91,7 @@ class NeverSent:
     action: Action = Action.RETRY_SOON
     cause: str = ""
     fix: str = ""
+    is_unreached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

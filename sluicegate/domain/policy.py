@@ -59,12 +59,14 @@ class Situation:
         attempts: requests sent for this order, this one included.
         deadline_at: after when the order must not be sent; None for never.
         clock_offset_s: exchange clock minus local clock, seconds.
+        unreached_s: for how long, at most, no connection has come about for it; 0 at the first failure.
     """
 
     now: datetime
     attempts: int
     deadline_at: datetime | None = None
     clock_offset_s: float = 0.0
+    unreached_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class RetryAt:
     reason: str
     resync_clock: bool = False
     goes_alone: bool = False
+    costs_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,11 @@ def _retry_alone(outcome: Refused, situation: Situation, backoff: Backoff) -> De
 
 
 def _retry(outcome: Refused | NeverSent, situation: Situation, backoff: Backoff, rng: Rng) -> Decision:
+    if isinstance(outcome, NeverSent) and outcome.is_unreached:
+        due_at = unreached_instant(situation, backoff, rng)
+        if due_at is None:
+            return Expire("no connection to the exchange came about before the deadline")
+        return RetryAt(due_at, outcome.code, costs_attempt=False)
     if situation.attempts >= backoff.max_attempts:
         cause = outcome.cause or f"The exchange answered {outcome.code} again and again."
         return Bury("attempts_exhausted", outcome.code, outcome.message, cause, outcome.fix or "Replay it later.")
@@ -214,9 +222,22 @@ def retry_instant(
     """
     floor = situation.now if not_before is None else max(situation.now, not_before)
     exponent = min(max(situation.attempts - 1, 0), 30)
-    width_s = min(backoff.cap_s, backoff.base_s * 2.0**exponent)
-    if situation.deadline_at is not None:
-        left_s = (situation.deadline_at - floor).total_seconds()
+    return _drawn(floor, min(backoff.cap_s, backoff.base_s * 2.0**exponent), situation.deadline_at, rng)
+
+
+def unreached_instant(situation: Situation, backoff: Backoff, rng: Rng) -> datetime | None:
+    """Draw the instant of the next attempt to reach the exchange: within as long as it was out of reach.
+
+    Returns:
+        An instant at most `cap_s` away; None when none is left before the deadline, which alone ends the waiting.
+    """
+    width_s = min(backoff.cap_s, max(backoff.base_s, situation.unreached_s))
+    return _drawn(situation.now, width_s, situation.deadline_at, rng)
+
+
+def _drawn(floor: datetime, width_s: float, deadline_at: datetime | None, rng: Rng) -> datetime | None:
+    if deadline_at is not None:
+        left_s = (deadline_at - floor).total_seconds()
         if left_s <= 0:
             return None
         width_s = min(width_s, left_s)

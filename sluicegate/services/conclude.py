@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -19,6 +19,11 @@ from sluicegate.ports import Accounts, Answer, ChangePatch, Clock, Ledger, Obser
 from sluicegate.services.halts import Halts
 
 log = structlog.get_logger(__name__)
+
+UNREACHED_MOST_S = 5.0
+"""An exchange that cannot be reached is tried so often: an order that must go is not left alone for long."""
+CANCEL_ALARM_S = 60.0
+"""A cancel that has not reached the exchange for so long pages a person."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,24 @@ class Concluder:
                 self.accounts.resync_clock(order.account)
             except ExchangeUnavailable as e:
                 log.warning("clock_not_measured", account=order.account, error=str(e))
+        if isinstance(outcome, NeverSent) and outcome.is_unreached:
+            return self._unreached(order, change, outcome)
         if self.is_exhausted(change):
             return self.give_up(order, change, outcome.message, code=outcome.code)
         self.observer.retried(outcome.code)
         return self.postpone(change, self._wait_s(change), outcome.message, code=outcome.code)
+
+    def _unreached(self, order: Order, change: Change, outcome: NeverSent) -> str:
+        """Wait for a connection: nothing was sent, so it costs no attempt; a cancel that waits for long pages."""
+        age_s = (self.clock.now() - change.created_at).total_seconds()
+        if change.kind is ChangeKind.CANCEL and age_s >= CANCEL_ALARM_S:
+            self._page_cancel(
+                order, f"its cancel has not reached the exchange for {age_s:.0f} s. {outcome.message}"
+            )
+        self.observer.retried(outcome.code)
+        wait_s = self.rng() * min(UNREACHED_MOST_S, max(self.backoff.base_s, age_s))
+        uncounted = replace(change, attempts=change.attempts - 1)
+        return self.postpone(uncounted, wait_s, outcome.message, code=outcome.code)
 
     def _retry_in_doubt(self, order: Order, change: Change, outcome: InDoubt) -> str:
         """Send it again: a cancel soon, for two do no harm; an amend when its first copy can no longer arrive."""
@@ -119,20 +138,22 @@ class Concluder:
 
     def give_up(self, order: Order, change: Change, why: str, *, code: str = "") -> str:
         """Give a change up after its last attempt. A cancel that was never carried out pages a person."""
-        now = self.clock.now()
-        self.ledger.wake(order.order_id, now)
+        self.ledger.wake(order.order_id, self.clock.now())
         if change.kind is ChangeKind.CANCEL:
-            self.ledger.open_incident(
-                f"cancel_failed:{order.account}",
-                severity=Severity.CRITICAL,
-                title=f"Cancels of account {order.account} are given up",
-                detail=f"Order {order.order_id} ({order.describe()}) may still be live: its cancel was tried "
-                f"{change.attempts} times. Last answer: {code} {why}".strip(),
-                fix=f"Cancel it on the exchange, or again with: sluicegate orders cancel {order.order_id}",
-                at=now,
-            )
+            said = f"its cancel was tried {change.attempts} times and given up. Last answer: {code} {why}"
+            self._page_cancel(order, said.strip())
         return self.settle(
             change, ChangeState.REFUSED, f"given up after {change.attempts} attempts: {why}", code=code
+        )
+
+    def _page_cancel(self, order: Order, said: str) -> None:
+        self.ledger.open_incident(
+            f"cancel_failed:{order.account}",
+            severity=Severity.CRITICAL,
+            title=f"Cancels of account {order.account} fail",
+            detail=f"Order {order.order_id} ({order.describe()}) may still be live: {said}",
+            fix=f"Cancel it on the exchange, or again with: sluicegate orders cancel {order.order_id}",
+            at=self.clock.now(),
         )
 
     def close(self, order: Order, change: Change) -> str:
@@ -147,7 +168,7 @@ class Concluder:
         """Let a change wait; the same reason as before leaves no further line in the audit trail.
 
         Args:
-            change: to be tried again.
+            change: to be tried again, with the attempts that count.
             wait_s: how long, seconds.
             why: for people.
             code: the exchange's.
@@ -159,6 +180,7 @@ class Concluder:
             self.ledger.rest_change(change, wake_at)
             return why
         patch: ChangePatch = {
+            "attempts": change.attempts,
             "wake_at": wake_at,
             "horizon_ms": horizon_ms,
             "last_code": code,

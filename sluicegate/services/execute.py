@@ -103,7 +103,8 @@ class Executor:
         if order.deadline_at is not None and order.deadline_at <= now:
             detail = {"why": "its deadline passed before it was sent"}
             return self._move([Move(order, Event.EXPIRED, {}, detail)])[order.order_id]
-        if order.attempts and self.ledger.open_changes(order.order_id):
+        was_tried = bool(order.attempts or order.last_code)  # an attempt without a connection is not counted
+        if was_tried and self.ledger.open_changes(order.order_id):
             return "its changes come first"  # asked for while it was being sent, and it came back unsent
         return None
 

@@ -77,7 +77,10 @@ class Performer:
 
     def _decide(self, order: Order, answer: Answer) -> Decision:
         offset_s = self.accounts.get(order.account).clock.offset_s
-        situation = Situation(self.clock.now(), order.attempts, order.deadline_at, offset_s)
+        now = self.clock.now()
+        is_repeated = order.last_code == outcome_code(answer.outcome)
+        unreached_s = (now - order.created_at).total_seconds() if is_repeated else 0.0
+        situation = Situation(now, order.attempts, order.deadline_at, offset_s, unreached_s)
         return decide(answer.outcome, situation, self.backoff, self.rng)
 
     def _react(self, order: Order, decision: Decision) -> None:
@@ -187,6 +190,8 @@ class Performer:
         patch: Patch = {**last, "due_at": decision.due_at, "wake_at": decision.due_at, "horizon_ms": None}
         if decision.goes_alone:
             patch["last_code"] = REFUSED
+        if not decision.costs_attempt:
+            patch["attempts"] = order.attempts - 1
         return Move(order, Event.BACKED_OFF, patch, {**detail, "due_at": decision.due_at.isoformat()})
 
     def _resync_clock(self, order: Order, code: str) -> None:

@@ -145,9 +145,17 @@ def _check_trail(order: Order, trail: list[OrderEvent]) -> Iterator[Breach]:
         state, version = event.to_state, event.version
     if (state, version) != (order.state.value, order.version):
         yield Breach("trail", order.order_id, f"ends in {state}, version {version}; it is {order.state}")
+    yield from _check_attempts(order, trail)
+
+
+def _check_attempts(order: Order, trail: list[OrderEvent]) -> Iterator[Breach]:
+    """Each claim counts as an attempt, unless no connection came about."""
     claims = sum(event.event == Event.CLAIMED.value for event in trail)
-    if claims != order.attempts:
-        yield Breach("trail", order.order_id, f"{order.attempts} attempts, {claims} claims")
+    backed_off = [event for event in trail if event.event == Event.BACKED_OFF.value]
+    unreached = sum(event.detail.get("code") == "net_connect_fail" for event in backed_off)
+    if claims - unreached != order.attempts:
+        text = f"{order.attempts} attempts, {claims} claims, {unreached} of them without a connection"
+        yield Breach("trail", order.order_id, text)
 
 
 def _check_place(order: Order, trail: list[OrderEvent], row: Row | None) -> Iterator[Breach]:

@@ -34,6 +34,7 @@ def test_place_connection_refused_was_never_sent() -> None:
         outcome = place(open_desk(f"http://127.0.0.1:{port}")).outcome
     assert isinstance(outcome, NeverSent)
     assert (outcome.code, outcome.action) == ("net_connect_fail", Action.RETRY_SOON)
+    assert outcome.is_unreached
 
 
 def test_place_name_unknown_was_never_sent() -> None:
@@ -41,6 +42,7 @@ def test_place_name_unknown_was_never_sent() -> None:
     outcome = place(open_desk("http://exchange.invalid")).outcome
     assert isinstance(outcome, NeverSent)
     assert (outcome.code, outcome.action) == ("net_connect_fail", Action.RETRY_SOON)
+    assert outcome.is_unreached
 
 
 def test_place_connect_times_out_was_never_sent() -> None:

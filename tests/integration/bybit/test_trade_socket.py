@@ -251,6 +251,7 @@ def test_order_towards_a_closed_port_was_never_sent(venue: Venue) -> None:
         answer = place(venue.gateway(url=f"http://127.0.0.1:{port}"))
     assert isinstance(answer.outcome, NeverSent)
     assert ("net_connect_fail", Action.RETRY_SOON) == (answer.outcome.code, answer.outcome.action)
+    assert answer.outcome.is_unreached
 
 
 def test_forbidden_handshake_halts_the_ip(venue: Venue, server: VenueServer) -> None:

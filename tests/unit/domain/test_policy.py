@@ -35,6 +35,7 @@ BACKOFF = Backoff(base_s=0.25, cap_s=20.0, max_attempts=12, max_reset_s=30.0, ip
 FIRST = Situation(now=NOW, attempts=1)
 EXPLAINED = {"cause": "because", "fix": "do this"}
 RETRYING = [Action.BACK_OFF, Action.RETRY_SOON, Action.RESYNC_CLOCK]
+UNREACHED = NeverSent("net_connect_fail", "refused", is_unreached=True)
 DUE = NOW + timedelta(seconds=0.125)  # half of the first wait
 
 EXPECTED: dict[str, dict[str, Decision]] = {
@@ -164,6 +165,27 @@ def test_decide_never_sent_retries_by_default():
     assert RetryAt(DUE, "net_connect_fail") == decide(
         NeverSent("net_connect_fail", "refused"), FIRST, BACKOFF, half
     )
+
+
+@pytest.mark.parametrize("attempts", [1, 12, 500])
+@pytest.mark.parametrize(("unreached_s", "wait_s"), [(0, 0.125), (0.1, 0.125), (8, 4), (3600, 10)])
+def test_decide_unreached_waits_longer_and_longer_and_costs_no_attempt(
+    attempts: int, unreached_s: float, wait_s: float
+):
+    """Nothing was sent, and it says nothing about the order: however often, it is no dead letter."""
+    situation = Situation(NOW, attempts, unreached_s=unreached_s)
+    due_at = NOW + timedelta(seconds=wait_s)
+    expected = RetryAt(due_at, "net_connect_fail", costs_attempt=False)
+    assert expected == decide(UNREACHED, situation, BACKOFF, half)
+
+
+def test_decide_unreached_until_the_deadline_expires():
+    """The deadline alone ends the waiting."""
+    late = Situation(NOW, 3, NOW + timedelta(seconds=4), unreached_s=3600)
+    assert RetryAt(NOW + timedelta(seconds=2), "net_connect_fail", costs_attempt=False) == decide(
+        UNREACHED, late, BACKOFF, half
+    )
+    assert isinstance(decide(UNREACHED, replace(late, deadline_at=NOW), BACKOFF, half), Expire)
 
 
 def test_decide_halt_ip_lasts_as_long_as_configured():

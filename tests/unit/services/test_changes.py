@@ -236,6 +236,41 @@ def test_cancel_that_cannot_be_carried_out_is_given_up_and_pages(is_lost: bool) 
     assert "nothing to do" == stay_home(world, "change")
 
 
+def test_cancel_that_does_not_reach_the_exchange_for_minutes_waits_pages_and_is_carried_out() -> None:
+    """Without a connection nothing was sent: no attempt is spent, a person is told, and it goes out in the end."""
+    world = live()
+    change = cancel(world)
+    world.venue.is_reachable = False
+    for _attempt in range(5 * MOST_ATTEMPTS):
+        stay_home(world, "change")
+        wake_at = now(world, change).wake_at
+        assert wake_at is not None
+        assert (wake_at - world.clock.now()).total_seconds() <= 5
+        world.clock.advance(5)
+    assert (ChangeState.PENDING, 0) == (now(world, change).state, now(world, change).attempts)
+    assert "cancel_failed:main" in world.store.open_incidents()
+    world.venue.is_reachable = True
+    do(world, "change")
+    assert ("Cancelled", ChangeState.DONE) == (world.venue.orders[0].status, now(world, change).state)
+
+
+def test_cancel_asked_for_while_no_connection_comes_about_keeps_the_order_from_being_sent() -> None:
+    """The order came back with no attempt spent; before it is sent again comes the cancel."""
+    world = World()
+    accept(world)
+    world.venue.is_reachable = False
+    actor = Actor("execute", lambda: world.perform(Message("execute", ID)))
+    while "signed" not in actor.place:
+        actor.step()
+    change = cancel(world)
+    actor.run()
+    world.venue.is_reachable = True
+    world.clock.advance(5)
+    assert "its changes come first" in stay_home(world, "execute")
+    stay_home(world, "change")
+    assert (State.CANCELLED, ChangeState.DONE) == (world.store.orders[ID].state, now(world, change).state)
+
+
 # --- amend against time ---------------------------------------------------------------------------------------
 
 

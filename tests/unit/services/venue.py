@@ -20,6 +20,7 @@ from tests.unit.services.interleaving import START, FakeClock, Mishap, stop_at
 
 RECV_WINDOW_MS = 5000
 MARGIN_MS = 1000
+UNREACHED = NeverSent("net_connect_fail", "refused", is_unreached=True)
 
 
 class Verdict(Enum):
@@ -98,6 +99,7 @@ class Venue:
         self.offset_ms = 0
         self.known_offset_ms = 0
         self.lag_ms = 0
+        self.is_reachable = True
         self.orders: list[VenueOrder] = []
         self.takes_link_ids_twice = False  # what Bybit says it never does
         self.listed_under: set[str] | None = None  # the order filters that show an order; None: any
@@ -134,8 +136,8 @@ class Venue:
     ) -> list[Answer]:
         """Send orders in one request: one flight, whose verdict each of them meets."""
         fleet = tuple((link_id, request) for request, link_id in orders)
-        if stop_at("place: before it is signed") is Mishap.FAILS_BEFORE:
-            return [Answer(NeverSent("net_connect_fail", "refused"), None, 0)] * len(fleet)
+        if stop_at("place: before it is signed") is Mishap.FAILS_BEFORE or not self.is_reachable:
+            return [Answer(UNREACHED, None, 0)] * len(fleet)
         if self._clock.now() >= sign_before:
             return [Answer(NeverSent("claim_lapsed", "too late to sign"), None, 0)] * len(fleet)
         signed_at_ms = round(self._clock.now().timestamp() * 1000) + self.known_offset_ms
@@ -155,8 +157,8 @@ class Venue:
         return self._send("cancel", order.link_id, sign_before)
 
     def _send(self, kind: str, link_id: str, sign_before: datetime, **content: Any) -> Answer:
-        if stop_at(f"{kind}: before it is signed") is Mishap.FAILS_BEFORE:
-            return Answer(NeverSent("net_connect_fail", "refused"), None, 0)
+        if stop_at(f"{kind}: before it is signed") is Mishap.FAILS_BEFORE or not self.is_reachable:
+            return Answer(UNREACHED, None, 0)
         if self._clock.now() >= sign_before:
             return Answer(NeverSent("claim_lapsed", "too late to sign"), None, 0)
         flight = Flight(
