@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 OPS = Path(__file__).resolve().parent
+NOBODY = "http://127.0.0.1:9/"
+"""What stands for a receiver until you put yours in: nothing listens there."""
 
 
 def contents(passwords: Mapping[str, str]) -> Mapping[str, str]:
@@ -41,9 +43,9 @@ def contents(passwords: Mapping[str, str]) -> Mapping[str, str]:
         "grafana_password": passwords["grafana"],
         "main_api_key": "sim-key-1001",
         "main_api_secret": "sim-secret-1001",
-        "alertmanager_critical_url": "http://127.0.0.1:9/",
-        "alertmanager_warning_url": "http://127.0.0.1:9/",
-        "alertmanager_deadman_url": "http://127.0.0.1:9/",
+        "alertmanager_critical_url": NOBODY,
+        "alertmanager_warning_url": NOBODY,
+        "alertmanager_deadman_url": NOBODY,
     }
 
 
@@ -75,7 +77,15 @@ def main(folder: Path) -> int:
             (folder / name).write_text(text)
             (folder / name).chmod(0o644)
             sys.stdout.write(f"wrote {folder / name}\n")
+    warn_of_placeholders(folder)
     return 0
+
+
+def warn_of_placeholders(folder: Path) -> None:
+    """Say which of Alertmanager's receivers are still nobody: its alerts would be lost in silence."""
+    for file in sorted(folder.glob("alertmanager_*_url")):
+        if file.read_text().strip() == NOBODY:
+            sys.stderr.write(f"{file} still holds {NOBODY}: nobody hears these alerts. Put a receiver's URL in.\n")
 
 
 if __name__ == "__main__":

@@ -42,10 +42,12 @@ def orders(account: str, count: int, name: str, **more: Any) -> str:
 
 
 def test_every_target_is_scraped(stack: Stack) -> None:
-    """Prometheus finds every replica of every service that serves metrics, and Flower below its prefix."""
+    """Prometheus finds every replica of every service that serves metrics, Flower's prefix, and Alertmanager."""
     services = [service for service in SERVICES if has_metrics(service)]
     expected = {
-        stack.instance(place) for service in (*services, "flower") for place in stack.where.places(service)
+        stack.instance(place)
+        for service in (*services, "flower", "alertmanager")
+        for place in stack.where.places(service)
     }
 
     def up() -> set[str]:

@@ -26,7 +26,8 @@ LANGUAGE = {
     *("by", "or", "and", "offset", "bool", "unless"),
 }
 LABELS = {PREFIX + metric.name: {*metric.labels, "job", "instance"} for metric in CATALOGUE} | {
-    "up": {"job", "instance"}
+    "up": {"job", "instance"},
+    "alertmanager_notifications_failed_total": {"integration", "job", "instance"},
 }
 LABELS |= {
     f"{PREFIX}{metric.name}_{part}": {*metric.labels, "job", "instance", "le"}

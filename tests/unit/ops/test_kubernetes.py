@@ -120,7 +120,7 @@ def test_pods_are_found_by_prometheus_under_the_jobs_of_the_alerts() -> None:
         assert spec["selector"]["matchLabels"].items() <= labels_of(deployment).items()
         jobs.add(labels_of(deployment)[spec["jobLabel"]])
     config = yaml.safe_load((FOLDER.parents[1] / "prometheus/prometheus.yml").read_text())
-    assert jobs == {job["job_name"] for job in config["scrape_configs"]} - {"flower"}
+    assert jobs == {job["job_name"] for job in config["scrape_configs"]} - {"flower", "alertmanager"}
 
 
 def test_pod_has_time_to_finish_a_request() -> None:

@@ -82,6 +82,7 @@ def test_alertmanager_takes_its_configuration(config: Path) -> None:
     [
         ("alertname=SluicegateAuthFailure severity=critical account=a", "critical"),
         ("alertname=SluicegateTooManyVisits severity=warning account=a", "warning"),
+        ("alertname=SluicegateNotificationsFail severity=critical", "warning,critical"),
         ("alertname=SluicegateWatchdog severity=none", "deadman"),
     ],
 )

@@ -50,6 +50,18 @@ def test_second_run_keeps_what_is_there(tmp_path: Path) -> None:
     assert 1 == make(tmp_path).returncode
 
 
+def test_placeholder_of_a_receiver_is_named_until_it_is_replaced(tmp_path: Path) -> None:
+    """Nobody takes alerts that reach no one for a set-up that works."""
+    receivers = ["critical", "deadman", "warning"]
+    for left in (receivers, receivers, receivers[1:], receivers[2:], []):
+        for name in set(receivers) - set(left):
+            (tmp_path / f"alertmanager_{name}_url").write_text("https://pager.example/\n")
+        warned = make(tmp_path).stderr.splitlines()
+        assert [str(tmp_path / f"alertmanager_{name}_url") for name in left] == [
+            line.split()[0] for line in warned
+        ]
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[str]:
     """Run Valkey with the user file, and give the URL of the settings file."""
