@@ -202,7 +202,6 @@ class Stack:
     def _start_prometheus(self) -> None:
         place = Place("prometheus")
         config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
-        config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(ROOT / "ops/prometheus" / pattern) for pattern in config["rule_files"]]
         for job in config["scrape_configs"]:
             names = [name for entry in job.pop("dns_sd_configs", []) for name in entry["names"]]

@@ -22,6 +22,8 @@ ACCOUNTS = {"a1": "1002", "a2": "1003", "a3": "1004", "revoked": "1005", "wrong"
 WORKER = Place("worker")
 PROMISED_S = 30.0
 ORDERS_EACH = 40
+FIRST_ALERTS_S = 120.0
+"""Prometheus tells again after a minute what fired before it had found Alertmanager."""
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +100,19 @@ def test_wrong_key_wakes_people_within_thirty_seconds(stack: Stack) -> None:
 def test_key_of_another_environment_is_found_at_start(stack: Stack) -> None:
     """The stream meets it before any order does; people hear of it by both ways."""
     wait_until(lambda: stack.receivers.pages("wrong is halted: 10003"), "the page")
-    wait_until(lambda: stack.receivers.alerts("critical", "SluicegateAccountHalted", account="wrong"), "the alert")
+    wait_until(
+        lambda: stack.receivers.alerts("critical", "SluicegateAccountHalted", account="wrong"),
+        "the alert",
+        patience_s=FIRST_ALERTS_S,
+    )
     assert [(0,)] == stack.rows("SELECT count(*) FROM orders WHERE account = 'wrong'")
 
 
 def test_watchdog_reaches_its_receiver(stack: Stack) -> None:
     """The dead man's switch is heard from the start."""
-    wait_until(lambda: stack.receivers.alerts("deadman", "SluicegateWatchdog"), "the watchdog barks")
+    wait_until(
+        lambda: stack.receivers.alerts("deadman", "SluicegateWatchdog"), "it barks", patience_s=FIRST_ALERTS_S
+    )
 
 
 def test_killing_any_process_loses_no_order_and_no_number(stack: Stack) -> None:

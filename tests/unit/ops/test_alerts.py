@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from sluicegate.bybit.retcodes import RetCodeTable
+from sluicegate.config import SchedulerSettings
 from sluicegate.domain.outcomes import Action
 from sluicegate.telemetry.catalogue import CATALOGUE, PREFIX, Kind
 from tests.unit.ops.commands import parse
@@ -102,6 +103,23 @@ def test_link_to_a_runbook_is_an_address_that_a_person_can_open() -> None:
     """The base of all links is one absolute address, and ends where the site has the runbooks."""
     config = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())
     assert re.fullmatch(r"https?://[^/\s]+/(?:\S+/)?ops/runbooks", config["global"]["external_labels"]["runbooks"])
+
+
+@pytest.mark.parametrize("name", ["SluicegateAuthFailure", "SluicegateAccountHalted"])
+def test_refused_key_is_told_within_thirty_seconds_at_worst(name: str) -> None:
+    """With what is shipped: every wait at its longest, another alert of the account told just before."""
+    prometheus = yaml.safe_load((ROOT / "ops/prometheus/prometheus.yml").read_text())["global"]
+    routes = yaml.safe_load((ROOT / "ops/alertmanager/alertmanager.yml").read_text())["route"]["routes"]
+    [route] = [route for route in routes if route["matchers"] == ['severity="critical"']]
+    [alert] = [alert for alert in ALERTS if alert["alert"] == name]
+    waits = [prometheus["scrape_interval"], prometheus["evaluation_interval"], alert["for"]]
+    waits.append(max(route["group_wait"], route["group_interval"], key=seconds))
+    assert SchedulerSettings().gauges_interval_s + sum(map(seconds, waits)) < 25  # the rest is the order's
+
+
+def seconds(duration: str) -> float:
+    """Read `5s` or `1m`."""
+    return float(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
 
 
 def test_every_runbook_belongs_to_an_alert() -> None:
