@@ -102,7 +102,7 @@ class Route:
 
 def usual(state: State, event: Event) -> bool:
     """Tell whether a step is in the picture, and not only in the matrix."""
-    if TABLE[(state, event)] is state or event.value.startswith("settled_"):
+    if TABLE[(state, event)] is state or event is Event.REOPENED or event.value.startswith("settled_"):
         return False
     if event is Event.ACKNOWLEDGED:
         return state is State.SUBMITTING

@@ -15,7 +15,8 @@ picture leaves out what leads nowhere new, acknowledgements that come late, evid
 
 _MATRIX = """Rows are events, columns the states in which they happen, cells the state that follows; a dot
 means that the event cannot happen there. Evidence from the exchange is the truth, so it moves an order from
-almost anywhere, ends included; what is over on the exchange never opens again, and a fill is never undone."""
+almost anywhere, ends included; what is over on the exchange never opens again (`reopened` is an order that
+only we called cancelled, as never sent), and a fill is never undone."""
 
 
 def write() -> str:

@@ -23,6 +23,7 @@ _ORDER_OF_STATUS = ("Untriggered", "Triggered", "New", "PartiallyFilled")
 _RANK = {status: rank for rank, status in enumerate(_ORDER_OF_STATUS, 1)} | {
     status: len(_ORDER_OF_STATUS) + 1 for status in EVENT_OF_STATUS if status not in _ORDER_OF_STATUS
 }
+_OPEN = frozenset({Event.SEEN_OPEN, Event.SEEN_PARTIALLY_FILLED})
 _SAME_STATE = {
     State.FILLED: Event.SEEN_FILLED,
     State.CANCELLED: Event.SEEN_CANCELLED,
@@ -70,6 +71,12 @@ def is_surely(order: Order, shown: Sighting | Fill) -> bool:
     if order.exchange_order_id and shown.exchange_order_id:
         return order.exchange_order_id == shown.exchange_order_id
     return isinstance(shown, Fill) or not differences(order.request, shown, {})
+
+
+def is_cancelled_here_alone(order: Order) -> bool:
+    """Tell whether an order was cancelled as never sent, and no sighting or person has said that it is over."""
+    is_settled = order.last_code == Event.SETTLED_CANCELLED
+    return order.state is State.CANCELLED and not order.exchange_status and not is_settled
 
 
 def is_news(order: Order, seen: Sighting) -> bool:
@@ -120,7 +127,9 @@ def weigh_sighting(order: Order, seen: Sighting) -> Step | None:
     event = EVENT_OF_STATUS.get(seen.status)
     if event is None:
         return None
-    if (order.state, event) not in TABLE:
+    if event in _OPEN and is_cancelled_here_alone(order):
+        event = Event.REOPENED  # what is filled of it moves it on with the next sighting
+    elif (order.state, event) not in TABLE:
         if seen.cum_exec_qty <= order.cum_exec_qty or order.state not in {*_SAME_STATE, State.PARTIALLY_FILLED}:
             return None  # a late word about the past
         event = _SAME_STATE.get(order.state, Event.SEEN_PARTIALLY_FILLED)

@@ -38,6 +38,7 @@ class Event(StrEnum):
     SEEN_FILLED = "seen_filled"
     SEEN_CANCELLED = "seen_cancelled"
     SEEN_REJECTED = "seen_rejected"
+    REOPENED = "reopened"  # cancelled here alone, as never sent, and open on the exchange
     SETTLED_ABSENT = (
         "settled_absent"  # a person says so, for the exchange cannot tell any more; also the next four
     )
@@ -102,6 +103,7 @@ TABLE: dict[tuple[State, Event], State] = {
     (_S.DEAD, _E.ACKNOWLEDGED): _S.LIVE,
     (_S.ACCEPTED, _E.ACKNOWLEDGED): _S.LIVE,
     (_S.PARKED, _E.ACKNOWLEDGED): _S.LIVE,
+    (_S.CANCELLED, _E.REOPENED): _S.LIVE,  # the exchange never said that it was over: see `domain/evidence.py`
 }
 
 _SETTLED = {
@@ -126,7 +128,8 @@ _EVIDENCE = {
     _E.SEEN_REJECTED: _S.REJECTED,
 }
 # Evidence from the exchange moves an order from anywhere: it is the truth. Exceptions: what is over on the
-# exchange does not open again (that is a late answer about the past), and fills are never undone.
+# exchange does not open again (that is a late answer about the past; what only we called cancelled is `reopened`),
+# and fills are never undone.
 for _state in State:
     for _event, _target in _EVIDENCE.items():
         if _state in ENDED_ON_EXCHANGE and _target not in ENDED_ON_EXCHANGE:

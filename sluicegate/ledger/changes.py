@@ -19,7 +19,21 @@ from sluicegate.ports import ChangePatch
 _OPEN = sorted(state.value for state in OPEN_CHANGES)
 
 
-class Changes(Store):
+class Requests(Store):
+    """Stores changes within a transaction that does more."""
+
+    def _request(self, connection: Connection, change: Change) -> Change:
+        """Store a change with an event row; sets its sequence. Whoever calls holds its order."""
+        c = ORDER_CHANGES.c
+        last = select(func.coalesce(func.max(c.sequence), 0)).where(c.order_id == change.order_id)
+        numbered = replace(change, sequence=int(connection.execute(last).scalar_one()) + 1)
+        detail = {"change_id": change.change_id, **change.fields}
+        self._note(connection, change.order_id, f"{change.kind.value}_requested", detail, change.created_at)
+        connection.execute(insert(ORDER_CHANGES).inline(), from_change(numbered))
+        return numbered
+
+
+class Changes(Requests):
     """Stores and moves changes."""
 
     def add_change(self, change: Change) -> Change:
@@ -28,17 +42,12 @@ class Changes(Store):
         Raises:
             OrderNotFound: there is no such order.
         """
-        o, c = ORDERS.c, ORDER_CHANGES.c
+        o = ORDERS.c
         # Whoever asks for another change of this order waits here, so that the numbers have no gap and no twin.
         its_order = select(o.order_id).where(o.order_id == change.order_id).with_for_update(key_share=True)
-        last = select(func.coalesce(func.max(c.sequence), 0)).where(c.order_id == change.order_id)
-        detail = {"change_id": change.change_id, **change.fields}
         with self._writing() as connection:
             connection.execute(its_order)
-            numbered = replace(change, sequence=int(connection.execute(last).scalar_one()) + 1)
-            self._note(connection, change.order_id, f"{change.kind.value}_requested", detail, change.created_at)
-            connection.execute(insert(ORDER_CHANGES).inline(), from_change(numbered))
-        return numbered
+            return self._request(connection, change)
 
     def open_changes(self, order_id: OrderId) -> list[Change]:
         """Return the pending and submitting changes of an order, oldest first."""

@@ -11,16 +11,17 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection, bindparam, insert, select, update
+from ulid import ULID
 
 from sluicegate.domain.evidence import Step, belongs, is_as_asked, is_surely, weigh_fills, weigh_sighting
-from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, State, next_state
+from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, Event, State, next_state
 from sluicegate.domain.numbers import plain
 from sluicegate.domain.orders import LINK_ID_PREFIX, ChangeKind, Execution, Order, OrderId
-from sluicegate.domain.records import QUESTIONS, TRADE, Fill, Sighting
+from sluicegate.domain.records import QUESTIONS, TRADE, Change, ChangeState, Fill, Sighting
+from sluicegate.ledger.changes import Requests
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.foreign import store_foreign_fills, store_foreign_orders
 from sluicegate.ledger.rows import to_order
-from sluicegate.ledger.store import Store
 from sluicegate.ledger.tables import ORDER_CHANGES, ORDER_EVENTS, ORDERS
 from sluicegate.ports import Witnessed
 
@@ -53,7 +54,7 @@ class _Case:
         return bool(self.sightings) and not is_as_asked(self.order, self.sightings[-1])
 
 
-class Evidence(Store):
+class Evidence(Requests):
     """Writes down what streams and lists show."""
 
     def witness(
@@ -164,6 +165,9 @@ class Evidence(Store):
         events = [event for case in cases for event in case.events]
         if events:
             connection.execute(insert(ORDER_EVENTS).inline(), events)
+        for event in events:
+            if event["event"] == Event.REOPENED.value:  # it was cancelled before it was seen: it must go
+                self._request(connection, _cancel(event["order_id"], at))
 
 
 def to_own(order_id: OrderId, fill: Fill) -> Execution:
@@ -178,6 +182,11 @@ def to_own(order_id: OrderId, fill: Fill) -> Execution:
         is_maker=fill.is_maker,
         executed_at=fill.executed_at,
     )
+
+
+def _cancel(order_id: OrderId, at: datetime) -> Change:
+    pending = ChangeState.PENDING
+    return Change(str(ULID()), order_id, 0, ChangeKind.CANCEL, {}, pending, 0, created_at=at, wake_at=at)
 
 
 def _amended(connection: Connection, order: Order, seen: Sighting) -> dict[str, Decimal]:

@@ -10,9 +10,10 @@ from typing import Protocol
 import structlog
 
 from sluicegate.domain.errors import OrderNotFound
+from sluicegate.domain.evidence import is_cancelled_here_alone
 from sluicegate.domain.holdings import Balance, Position
 from sluicegate.domain.lifecycle import END_STATES, State
-from sluicegate.domain.orders import LINK_ID_PREFIX, OrderId
+from sluicegate.domain.orders import LINK_ID_PREFIX, Order, OrderId
 from sluicegate.domain.records import Fill, Severity, Sighting
 from sluicegate.ports import Clock, EvidenceLedger, ExchangeClock, Ledger, StreamObserver, Witnessed
 
@@ -118,6 +119,8 @@ class Witness:
             if before.state is State.DEAD:  # given up as absent, and there after all: it must not be replayed
                 note = "the exchange has it after all"
                 self.ledger.discard_dead_letter(after.order_id, at=now, note=note)
+            if before.state is State.EXPIRED or is_cancelled_here_alone(before):
+                self._report_unsent(before, after, now)
             if after.state in END_STATES and before.state not in END_STATES:
                 log.info("order_ended", order_id=after.order_id, state=after.state.value)
         for stranger in done.strangers:
@@ -135,6 +138,21 @@ class Witness:
         self.observer.streamed(account, "execution", "news", done.fills)
         self.observer.streamed(account, "execution", "known", max(0, own - done.fills))
         self.observer.streamed(account, "execution", "foreign", len(fills) - own)
+
+    def _report_unsent(self, before: Order, after: Order, now: datetime) -> None:
+        """Tell of an order that was ended here as never sent, and is or was on the exchange."""
+        is_reopened = before.state is State.CANCELLED and after.state not in END_STATES
+        self.ledger.open_incident(
+            f"called_unsent:{after.order_id}",
+            severity=Severity.CRITICAL,
+            title=f"An order that was {before.state} as never sent is on the exchange",
+            detail=f"{after.describe()}: {before.state} here, {after.exchange_status or 'filled'} there. "
+            f"Last answer: {before.last_code or 'none'} {before.last_message}".strip(),
+            fix=("Sluicegate cancels it now. " if is_reopened else "")
+            + f"Look at it with `sluicegate orders show {after.order_id}`, check the position, and report it: "
+            "the exchange has executed what it said it had not, or somebody else has sent it.",
+            at=now,
+        )
 
     def _report(self, account: str, stranger: Sighting | Fill, now: datetime) -> None:
         """Tell of what carries a link id of ours and is not that order."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ledger_cases import NOON, accept, accept_one, fill, new_order
 
-from sluicegate.domain.lifecycle import Event, State
+from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, Event, State
 from sluicegate.domain.orders import ChangeKind, Order, OrderId
 from sluicegate.domain.records import Change, ChangeState, Fill, Sighting
 from sluicegate.ledger.repository import SqlLedger
@@ -339,6 +339,34 @@ def test_order_in_doubt_is_not_taken_for_another_that_goes_by_its_link_id(
     assert ((), ()) == (done.moved, done.strangers)
     stored = ledger.get(order.order_id)
     assert (State.IN_DOUBT, NOON) == (stored.state, stored.wake_at)
+
+
+@pytest.mark.parametrize(("status", "cum"), [("New", "0"), ("PartiallyFilled", "0.004")])
+def test_order_cancelled_as_unsent_that_the_exchange_shows_is_reopened_and_cancelled_there(
+    ledger: SqlLedger, status: str, cum: str
+) -> None:
+    """Only we said that it was over: the truth is taken over, and with it comes the cancel that was asked for."""
+    order = accept_one(ledger)
+    assert ledger.transition(order, Event.CANCELLED_UNSENT, {}, {}) is not None
+
+    show(ledger, seen(order, status, cum=cum, avg="60000" if cum != "0" else None))
+    show(ledger, seen(order, status, cum=cum, avg="60000" if cum != "0" else None))
+
+    now = ledger.get(order.order_id)
+    assert now.state in ON_EXCHANGE_STATES
+    assert (Decimal(cum), "x-" + order.order_id) == (now.cum_exec_qty, now.exchange_order_id)
+    [change] = ledger.open_changes(order.order_id)
+    assert (ChangeKind.CANCEL, ChangeState.PENDING, NOON) == (change.kind, change.state, change.wake_at)
+    assert ["reopened", "cancel_requested"] == [e.event for e in ledger.events(order.order_id)][2:4]
+
+
+def test_order_cancelled_on_the_exchange_is_not_reopened_by_an_older_sighting(ledger: SqlLedger) -> None:
+    """Evidence comes in any order: what the exchange called over stays over."""
+    order = sent(ledger)
+    show(ledger, seen(order, "Cancelled"))
+    show(ledger, seen(order, "New"))
+    assert State.CANCELLED is ledger.get(order.order_id).state
+    assert [] == ledger.open_changes(order.order_id)
 
 
 def test_live_order_is_known_by_the_exchanges_own_id(ledger: SqlLedger) -> None:
