@@ -11,6 +11,7 @@ from celery import Celery
 from sluicegate.bootstrap import Container
 from sluicegate.config import SchedulerSettings
 from sluicegate.domain.errors import SluicegateError
+from sluicegate.services.faults import Faults
 
 log = structlog.get_logger(__name__)
 
@@ -98,9 +99,11 @@ def _release(container: Container) -> dict[str, int]:
 def refresh_instruments(container: Container) -> dict[str, int]:
     """Fetch the instrument rules of every environment into the cache; returns counts by environment."""
     counts: dict[str, int] = {}
+    faults = Faults()
     for environment in container.accounts.environments():
         try:
-            counts[environment.value] = container.accounts.market(environment).refresh()
+            with faults.apart(REFRESH, environment=environment.value):
+                counts[environment.value] = container.accounts.market(environment).refresh()
         except SluicegateError as e:
             log.error("instruments_not_refreshed", environment=environment.value, error=str(e))
     return counts
@@ -109,9 +112,11 @@ def refresh_instruments(container: Container) -> dict[str, int]:
 def measure_clocks(container: Container) -> dict[str, float]:
     """Measure the exchange's clock once an environment; returns offsets in seconds by environment."""
     offsets: dict[str, float] = {}
+    faults = Faults()
     for environment in container.accounts.environments():
         try:
-            offsets[environment.value] = container.accounts.market(environment).measure_clock()
+            with faults.apart(CLOCKS, environment=environment.value):
+                offsets[environment.value] = container.accounts.market(environment).measure_clock()
         except SluicegateError as e:
             log.error("clock_not_measured", environment=environment.value, error=str(e))
     for name, account in container.settings.accounts.items():

@@ -23,6 +23,7 @@ from sluicegate.domain.orders import Order, OrderId
 from sluicegate.domain.policy import Rng
 from sluicegate.domain.records import DeadLetter
 from sluicegate.ports import Account, Accounts, Clock, Ledger, Move, Observer, Patch
+from sluicegate.services.faults import Faults
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.lanes import Lanes, Ready, by_category
@@ -89,8 +90,10 @@ class Executor:
                 results[order_id] = reason
             else:
                 due.append(order)
+        faults = Faults()
         for company in by_category(due):
-            results |= self._execute_due(company)
+            with faults.apart("execute", account=company[0].account):  # its orders come back by themselves
+                results |= self._execute_due(company)
         return results
 
     def _is_not_due(self, order: Order) -> str | None:

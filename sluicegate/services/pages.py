@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from sluicegate.domain.records import Incident, PageKind, Severity
 from sluicegate.ports import Clock, Ledger, Pager
+from sluicegate.services.faults import Faults
 
 LEASE = timedelta(minutes=3)
 """Longer than trying all receivers takes."""
@@ -38,12 +39,13 @@ class Pages:
         Raises:
             LedgerUnavailable: the rest is delivered later.
         """
-        delivered = 0
+        delivered, faults = 0, Faults()
         for _ in range(MOST_A_ROUND):
             incident = self.ledger.claim_page(self.clock.now(), LEASE)
             if incident is None:
                 break
-            delivered += self._deliver(incident)
+            with faults.apart("pages", incident=incident.key):  # its claim runs out, and then it is tried again
+                delivered += self._deliver(incident)
         return delivered
 
     def _deliver(self, incident: Incident) -> bool:

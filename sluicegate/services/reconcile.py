@@ -73,23 +73,29 @@ class Reconciler:
         done: dict[str, int] = {}
         uids = {record.name: record.uid for record in self.ledger.accounts() if record.uid}
         for name in self.accounts.names():
-            now = self.clock.now()
-            again_at = now + timedelta(seconds=self.interval_s)
-            if name not in uids or self.halts.silencing(name) is not None:
-                continue
-            if not self.ledger.take_reconcile(now, account=name, again_at=again_at):
-                continue
-            if self._is_quota_short(name, uids[name]):
-                self.ledger.ask_reconcile(name, now + timedelta(seconds=self.interval_s / 6))
+            if name not in uids:
                 continue
             try:
                 with Faults().apart("reconcile", account=name):
-                    done[name] = len(self.compare(self.accounts.get(name)))
+                    if self._is_my_turn(name, uids[name]):
+                        done[name] = len(self.compare(self.accounts.get(name)))
             except (BucketDenied, BucketUnavailable, ExchangeUnavailable, ConfigurationError) as e:
                 log.info("reconcile_put_off", account=name, why=str(e))
             except OrderRejected as e:
                 self.halts.obey(name, e)
         return done
+
+    def _is_my_turn(self, name: str, uid: str) -> bool:
+        """Take an account's turn, unless it is halted, not due, taken, or others need its quota."""
+        now = self.clock.now()
+        if self.halts.silencing(name) is not None:
+            return False
+        if not self.ledger.take_reconcile(now, account=name, again_at=now + timedelta(seconds=self.interval_s)):
+            return False
+        if self._is_quota_short(name, uid):
+            self.ledger.ask_reconcile(name, now + timedelta(seconds=self.interval_s / 6))
+            return False
+        return True
 
     def compare(self, account: Account) -> list[Difference]:
         """Compare one account now.

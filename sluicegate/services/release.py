@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +14,8 @@ from sluicegate.domain.errors import BrokerUnavailable
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import Halt
-from sluicegate.ports import Clock, Ledger, Observer, Publisher
+from sluicegate.ports import Clock, Ledger, Observer, Patch, Publisher
+from sluicegate.services.faults import Faults
 from sluicegate.services.halts import Halts
 from sluicegate.services.pace import Pace
 from sluicegate.services.perform import Performer
@@ -56,24 +57,31 @@ class Releaser:
     are_batches_on: bool = True
 
     def release(self) -> dict[str, int]:
-        """Do one round.
+        """Do one round; a fault about one order, line or step stops no other.
 
         Returns:
-            How many orders were unparked, published, taken over, looked at, expired; for the log.
+            How many orders were unparked, published, taken over, looked at, expired, and the faults; for the log.
         """
-        self.halts.lift_expired()
-        unparked = self.unparker.unpark()
+        faults = Faults()
+        with faults.apart("release", step="halts"):
+            self.halts.lift_expired()
         due = self.ledger.due_states(self.clock.now())
-        return {
-            "unparked": unparked,
-            "taken_over": self._take_over() if State.SUBMITTING in due else 0,
-            "published": self._publish_due() if State.ACCEPTED in due else 0,
-            "looks": self._publish_looks() if State.IN_DOUBT in due else 0,
-            "changes": self._publish_changes(),
-            "expired": self._expire_parked() if State.PARKED in due else 0,
+        steps: dict[str, tuple[Callable[[Faults], int], bool]] = {
+            "unparked": (self.unparker.unpark, True),
+            "taken_over": (self._take_over, State.SUBMITTING in due),
+            "published": (self._publish_due, State.ACCEPTED in due),
+            "looks": (self._publish_looks, State.IN_DOUBT in due),
+            "changes": (self._publish_changes, True),
+            "expired": (self._expire_parked, State.PARKED in due),
         }
+        done = dict.fromkeys(steps, 0)
+        for step, (act, is_due) in steps.items():
+            if is_due:
+                with faults.apart("release", step=step):
+                    done[step] = act(faults)
+        return {**done, "faults": faults.count}
 
-    def _publish_due(self) -> int:
+    def _publish_due(self, faults: Faults) -> int:
         """Hand out of each line what its quota carries; the rest of the line costs nothing."""
         now = self.clock.now()
         free = FULL_QUEUE - self._backlog()
@@ -82,32 +90,37 @@ class Releaser:
         waiting: list[Line] = []
         published = 0
         for line in lines:
-            account, category = line
-            halt = self.halts.on(account)
-            room = BATCH  # what a halt stops is held back or expires: that needs no quota
-            if halt is None:
-                each = MOST[category] if self.are_batches_on else 1
-                room = min(self.pace.room(line), BATCH, max(0, share) * each)
-            taken = self.ledger.take_due_of(line, now, limit=room, snooze=timedelta(seconds=self.republish_s))
-            if len(taken) == room:
-                waiting.append(line)
-            due = self._sendable(taken, now, halt)
-            if due:
-                self.pace.handed_out(line, len(due))
-                published += self._publish(due)
+            with faults.apart("release", account=line[0], category=line[1]):
+                halt = self.halts.on(line[0])
+                room = self._room(line, share, halt)
+                taken = self.ledger.take_due_of(line, now, limit=room, snooze=timedelta(seconds=self.republish_s))
+                if len(taken) == room:
+                    waiting.append(line)
+                due = self._sendable(taken, now, halt, faults)
+                if due:
+                    self.pace.handed_out(line, len(due))
+                    published += self._publish(due)
         self._note_waiting(waiting)
         return published
 
-    def _sendable(self, taken: Sequence[Order], now: datetime, halt: Halt | None) -> list[Order]:
+    def _room(self, line: Line, share: int, halt: Halt | None) -> int:
+        """Return how many orders of a line to take; what a halt stops is held back or expires without quota."""
+        if halt is not None:
+            return BATCH
+        each = MOST[line[1]] if self.are_batches_on else 1
+        return min(self.pace.room(line), BATCH, max(0, share) * each)
+
+    def _sendable(self, taken: Sequence[Order], now: datetime, halt: Halt | None, faults: Faults) -> list[Order]:
         """Return orders of one account without those whose time is over, or that a halt stops."""
         due = []
         for order in taken:
-            if order.deadline_at is not None and order.deadline_at <= now:
-                self._expire(order, "its deadline passed before it was sent")
-            elif halt is not None:
-                self.performer.hold(order, halt)
-            else:
-                due.append(order)
+            with faults.apart("release", account=order.account, order_id=order.order_id):
+                if order.deadline_at is not None and order.deadline_at <= now:
+                    self._expire(order, "its deadline passed before it was sent")
+                elif halt is not None:
+                    self.performer.hold(order, halt)
+                else:
+                    due.append(order)
         return due
 
     def _note_waiting(self, lines: Sequence[Line]) -> None:
@@ -137,46 +150,51 @@ class Releaser:
         for order in orders:
             self.ledger.wake(order.order_id, now + timedelta(seconds=1))
 
-    def _take_over(self) -> int:
+    def _take_over(self, faults: Faults) -> int:
         """Take orders whose claimant let its lease run out: they may have been sent."""
         now = self.clock.now()
         lapsed = self.ledger.take_due(now, states=[State.SUBMITTING], limit=BATCH, snooze=timedelta(seconds=5))
         for order in lapsed:
-            detail = {"code": "lease_lost", "why": "its worker died or hangs"}
-            patch_now = self.clock.now()
-            moved = self.ledger.transition(
-                order, Event.DOUBTED, {"wake_at": patch_now, "last_code": "lease_lost"}, detail
-            )
-            if moved is not None:
-                log.warning("lease_lost", order_id=order.order_id, account=order.account)
-                self.observer.moved(order.account, moved.state.value)
+            with faults.apart("release", account=order.account, order_id=order.order_id):
+                self._doubt(order)
         return len(lapsed)
 
-    def _publish_looks(self) -> int:
+    def _doubt(self, order: Order) -> None:
+        detail = {"code": "lease_lost", "why": "its worker died or hangs"}
+        patch: Patch = {"wake_at": self.clock.now(), "last_code": "lease_lost"}
+        moved = self.ledger.transition(order, Event.DOUBTED, patch, detail)
+        if moved is not None:
+            log.warning("lease_lost", order_id=order.order_id, account=order.account)
+            self.observer.moved(order.account, moved.state.value)
+
+    def _publish_looks(self, faults: Faults) -> int:
         now = self.clock.now()
         taken = self.ledger.take_due(now, states=[State.IN_DOUBT], limit=200, snooze=DOUBT_SNOOZE)
         try:
             for order in taken:
-                self.publisher.publish_look(order.order_id, f"{order.state} {order.describe()}")
+                with faults.apart("release", account=order.account, order_id=order.order_id):
+                    self.publisher.publish_look(order.order_id, f"{order.state} {order.describe()}")
         except BrokerUnavailable as e:
             log.warning("publish_failed", looks=len(taken), error=str(e), then="published again later")
         return len(taken)
 
-    def _publish_changes(self) -> int:
+    def _publish_changes(self, faults: Faults) -> int:
         taken = self.ledger.take_due_changes(self.clock.now(), limit=BATCH, snooze=CHANGE_SNOOZE)
         try:
             for change in taken:
-                self.publisher.publish_change(change.order_id, f"{change.kind} {change.order_id}")
+                with faults.apart("release", order_id=change.order_id):
+                    self.publisher.publish_change(change.order_id, f"{change.kind} {change.order_id}")
         except BrokerUnavailable as e:
             log.warning("publish_failed", changes=len(taken), error=str(e), then="published again later")
         return len(taken)
 
-    def _expire_parked(self) -> int:
+    def _expire_parked(self, faults: Faults) -> int:
         now = self.clock.now()
         taken = self.ledger.take_due(now, states=[State.PARKED], limit=BATCH, snooze=timedelta(seconds=60))
         over = [order for order in taken if order.deadline_at is not None and order.deadline_at <= now]
         for order in over:
-            self._expire(order, "its deadline passed while the account was halted")
+            with faults.apart("release", account=order.account, order_id=order.order_id):
+                self._expire(order, "its deadline passed while the account was halted")
         return len(over)
 
     def _expire(self, order: Order, why: str) -> None:

@@ -14,6 +14,7 @@ from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import Order, OrderId
 from sluicegate.domain.records import QUESTIONS, Incident, Question, Severity
 from sluicegate.ports import Accounts, Clock, Ledger, OrderFilter
+from sluicegate.services.faults import Faults
 
 DOUBT_MARGIN_MS = 60_000
 NOT_SHOWN_FOR = timedelta(seconds=120)
@@ -42,9 +43,10 @@ class Review:
         opened = {incident.key: incident for incident in self.ledger.incidents(only_open=True, limit=10_000)}
         doubtful = self._doubtful()
         questions = self._questions()
-        self._tell("in_doubt", doubtful, opened)
-        self._tell("unsettled", questions, opened)
-        self._close_others(opened)
+        faults = Faults()
+        for kind, found in (("in_doubt", doubtful), ("unsettled", questions)):
+            self._tell(kind, found, opened, faults)
+        self._close_others(opened, faults)
         return {"in_doubt": sum(map(len, doubtful.values())), "unsettled": sum(map(len, questions.values()))}
 
     def _doubtful(self) -> dict[str, list[Order]]:
@@ -75,9 +77,13 @@ class Review:
                 found[order.account].append(order)
         return found
 
-    def _tell(self, kind: str, found: Mapping[str, Sequence[Order]], opened: Mapping[str, Incident]) -> None:
+    def _tell(
+        self, kind: str, found: Mapping[str, Sequence[Order]], opened: Mapping[str, Incident], faults: Faults
+    ) -> None:
         for account, orders in found.items():
-            if f"{kind}:{account}" not in opened:
+            if f"{kind}:{account}" in opened:
+                continue
+            with faults.apart("review", account=account):
                 said = _in_doubt(account, orders) if kind == "in_doubt" else _unsettled(account, orders)
                 self.ledger.open_incident(
                     f"{kind}:{account}",
@@ -92,15 +98,16 @@ class Review:
             if prefix == kind and account not in found:
                 self.ledger.resolve_incident(key, self.clock.now())
 
-    def _close_others(self, opened: Mapping[str, Incident]) -> None:
+    def _close_others(self, opened: Mapping[str, Incident], faults: Faults) -> None:
         now = self.clock.now()
         for key, incident in opened.items():
             kind, _, about = key.partition(":")
-            is_over = kind == "cancel_failed" and now - incident.last_seen_at >= CANCELS_QUIET_FOR
-            if kind == "foreign":
-                is_over = self.ledger.get(OrderId(about)).last_code != Question.FOREIGN
-            if is_over:
-                self.ledger.resolve_incident(key, now)
+            with faults.apart("review", incident=key):
+                is_over = kind == "cancel_failed" and now - incident.last_seen_at >= CANCELS_QUIET_FOR
+                if kind == "foreign":
+                    is_over = self.ledger.get(OrderId(about)).last_code != Question.FOREIGN
+                if is_over:
+                    self.ledger.resolve_incident(key, now)
 
 
 def _is_overdue(order: Order, now_ms: int) -> bool:

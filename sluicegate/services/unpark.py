@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from sluicegate.ports import Clock, Ledger
+from sluicegate.services.faults import Faults
 from sluicegate.services.halts import Halts
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,7 @@ class Unparker:
     _look_at: float = 0.0
     _free_since: dict[str, float] = field(default_factory=dict)
 
-    def unpark(self) -> int:
+    def unpark(self, faults: Faults) -> int:
         """Look for such orders every `LOOK_S`; some of many at a time.
 
         Returns:
@@ -42,7 +43,12 @@ class Unparker:
         self._look_at = now + LOOK_S
         free = [account for account in self.ledger.parked_accounts() if self.halts.on(account) is None]
         self._free_since = {account: self._free_since.get(account, now) for account in free}
-        return sum(self._release(account) for account in free if now - self._free_since[account] >= GRACE_S)
+        released = 0
+        for account in free:
+            if now - self._free_since[account] >= GRACE_S:
+                with faults.apart("unpark", account=account):
+                    released += self._release(account)
+        return released
 
     def _release(self, account: str) -> int:
         released, moved = self.halts.unpark_some(account)
