@@ -103,7 +103,6 @@ class Container:
             self.follower,
             self.releaser,
             self.submitter,
-            self.intake,
             self.pages,
             self.review,
         )

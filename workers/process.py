@@ -37,6 +37,8 @@ def run(container: Container, *, queue: str, name: str | None, concurrency: int 
     unique = name or f"{queue}-{os.getpid()}"
     configure_logs(settings.log_level, settings.log_format, process=unique)
     container.prepare()
+    if INTAKE in QUEUES_OF[queue]:
+        _ = container.intake  # reads the secret that others need not have; a missing one ends here
     metrics_endpoint.serve(container, unique)
     WarmUp(container).start()
     app = worker_app.build(container)

@@ -11,6 +11,7 @@ from celery import Celery, Task
 
 from sluicegate.bootstrap import Container
 from sluicegate.domain.errors import (
+    ConfigurationError,
     InvalidOrder,
     LedgerConflict,
     LedgerUnavailable,
@@ -100,9 +101,9 @@ def _is_id(order_id: object) -> bool:
 def _accept(task: Task, container: Container, order: object, signature: object) -> dict[str, Any]:
     try:
         result = container.intake.accept(order, signature, message_id=str(task.request.id))
-    except (InvalidOrder, SignatureInvalid, ValueError, RecursionError) as e:
+    except (InvalidOrder, SignatureInvalid, ConfigurationError, ValueError, RecursionError) as e:
         log.warning("order_refused", error=str(e))
-        kind = SignatureInvalid if isinstance(e, SignatureInvalid) else InvalidOrder
+        kind = type(e) if isinstance(e, SignatureInvalid | ConfigurationError) else InvalidOrder
         return {"accepted": False, "error": kind.__name__, "message": str(e)}
     except LedgerUnavailable as e:
         log.error("ledger_unavailable", then=f"again in {RETRY_ACCEPT_S} s")

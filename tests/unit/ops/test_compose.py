@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,15 @@ def test_secrets_are_defined_used_and_written() -> None:
     )
     mentioned |= set(re.findall(r"/run/secrets/([\w.]+)", (ROOT / "ops/docker/sluicegate.toml").read_text()))
     assert mentioned == used
+
+
+def test_secret_of_the_intake_is_set_and_known_to_workers_for_orders_alone() -> None:
+    """Who writes to the broker cannot therefore trade, and who reads another process's files cannot either."""
+    settings = tomllib.loads((ROOT / "ops/docker/sluicegate.toml").read_text())
+    assert "/run/secrets/intake_secret" == settings["intake"]["secret_file"]
+    assert ["worker"] == [
+        name for name, service in SERVICES.items() if "intake_secret" in service.get("secrets", [])
+    ]
 
 
 def test_images_are_pinned() -> None:

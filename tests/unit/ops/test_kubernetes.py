@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_kustomization_names_every_file() -> None:
     """No file is forgotten, none is missing; each object has the API of its kind."""
     named = {
         *KUSTOMIZATION["resources"],
-        *(patch["path"] for patch in KUSTOMIZATION["patches"]),
+        *(patch["path"] for patch in KUSTOMIZATION["patches"] if "path" in patch),
         "kustomization.yaml",
     }
     assert named == {path.name for path in FOLDER.iterdir()}
@@ -89,6 +90,39 @@ def test_deployment_runs_what_compose_runs(name: str) -> None:
     assert container["args"] == service["command"]
     assert parse(list(container["args"]))
     assert replicas(name) == service["deploy"]["replicas"] or name == "cancels"
+
+
+def secret_files(volume: dict[str, Any]) -> set[str]:
+    """Return the files that a volume shows, of the secrets that the commands of ops/README.md make."""
+    readme = (FOLDER.parents[1] / "README.md").read_text()
+    made = {
+        name: set(re.findall(r"--from-file=ops/secrets/(\S+)", files))
+        for name, files in re.findall(r"create secret generic (\S+) (.+)", readme)
+    }
+    sources = [source["secret"]["name"] for source in volume.get("projected", {}).get("sources", [])]
+    return set().union(*(made[name] for name in sources or [volume["secret"]["secretName"]]))
+
+
+@each_deployment
+def test_pod_is_given_the_secrets_that_compose_gives_and_no_other(name: str) -> None:
+    """Only workers for orders know what producers sign with; the migration knows no key."""
+    assert secret_files(laid_over(name)["volumes"][0]) == set(SERVICES[SERVICE_OF[name]]["secrets"])
+    job = of_kind("Job")["migrate"]["spec"]["template"]["spec"]
+    assert secret_files(job["volumes"][0]) == set(SERVICES["migrate"]["secrets"])
+
+
+def laid_over(name: str) -> dict[str, Any]:
+    """Return what all pods have in common, with the operations that kustomization.yaml adds for one Deployment."""
+    pod: dict[str, Any] = copy.deepcopy(POD)
+    for patch in KUSTOMIZATION["patches"]:
+        if patch["target"].get("name") == f"sluicegate-{name}":
+            [operation] = yaml.safe_load(patch["patch"])
+            assert ("add", "/spec/template/spec/volumes/0/projected/sources/-") == (
+                operation["op"],
+                operation["path"],
+            )
+            pod["volumes"][0]["projected"]["sources"].append(operation["value"])
+    return pod
 
 
 @each_deployment
