@@ -363,6 +363,9 @@ class Ledger(Protocol):
             Highest priority first, then earliest `wake_at`.
         """
 
+    def overdue(self, now: datetime, *, limit: int) -> list[Order]:
+        """Return accepted and parked orders whose deadline has come, earliest first; nothing is taken."""
+
     def wake(self, order_id: OrderId, at: datetime) -> None:
         """Let the scheduler look at an open order at `at`, if that is sooner than planned."""
 

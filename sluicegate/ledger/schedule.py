@@ -34,7 +34,7 @@ from sluicegate.domain.orders import Category, Order
 from sluicegate.domain.records import Change
 from sluicegate.ledger.rows import AnyRow, to_change, to_order
 from sluicegate.ledger.store import Store, batches
-from sluicegate.ledger.tables import IN_LINE_ROWS, ORDER_CHANGES, ORDERS
+from sluicegate.ledger.tables import IN_LINE_ROWS, ORDER_CHANGES, ORDERS, UNSENT_ROWS
 
 _PRIORITIES = range(9, -1, -1)
 
@@ -85,6 +85,13 @@ class Schedule(Store):
                 after = {"line_account": row.account, "line_category": row.category}
                 if connection.execute(_is_due(), {**after, "now": now}).scalar_one():
                     lines.append((row.account, Category(row.category)))
+
+    def overdue(self, now: datetime, *, limit: int) -> list[Order]:
+        """Return unsent orders past their deadline: one range of an index, wherever they stand; see the port."""
+        o = ORDERS.c
+        query = select(ORDERS).where(UNSENT_ROWS, o.deadline_at <= now).order_by(o.deadline_at).limit(limit)
+        with self._reading() as connection:
+            return [to_order(row) for row in connection.execute(query)]
 
     def parked_accounts(self) -> list[str]:
         """Return the accounts that have parked orders: two index probes for each account with orders."""

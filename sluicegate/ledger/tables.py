@@ -31,6 +31,7 @@ _ENDED = ", ".join(sorted(f"'{state.value}'" for state in END_STATES))
 WAKING_ROWS = text("wake_at IS NOT NULL")
 ACCEPTED_ROWS = text("state = 'accepted'")
 IN_LINE_ROWS = text("state = 'accepted' AND wake_at IS NOT NULL")
+UNSENT_ROWS = text("state IN ('accepted', 'parked') AND deadline_at IS NOT NULL")
 UNRESOLVED_ROWS = text("resolved_at IS NULL")
 PAGING_ROWS = text("page_at IS NOT NULL")
 ACKED_ROWS = text("acked_at IS NOT NULL")
@@ -67,6 +68,8 @@ class OrderRow(LedgerRow, table=True):
         # One range per line and priority: who waits in one line costs nothing in another.
         _partial("ix_orders_line", "account", "category", "priority", "wake_at", where=IN_LINE_ROWS),
         _partial("ix_orders_accepted_due_at", "due_at", where=ACCEPTED_ROWS),
+        # Who is past its deadline is found wherever it stands in its line.
+        _partial("ix_orders_deadline_at", "deadline_at", where=UNSENT_ROWS),
         _partial("ix_orders_questions", "order_id", where=QUESTION_ROWS),
         _partial("ix_orders_account_acked_at", "account", "acked_at", where=ACKED_ROWS),
         Index("ix_orders_account_created_at", "account", "created_at"),

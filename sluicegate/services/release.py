@@ -14,7 +14,7 @@ from sluicegate.domain.errors import BrokerUnavailable
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import Order
 from sluicegate.domain.records import Halt
-from sluicegate.ports import Clock, Ledger, Observer, Patch, Publisher
+from sluicegate.ports import Clock, Ledger, Move, Observer, Patch, Publisher
 from sluicegate.services.faults import Faults
 from sluicegate.services.halts import Halts
 from sluicegate.services.pace import Pace
@@ -25,9 +25,15 @@ from sluicegate.services.unpark import Unparker
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+MOST_BATCHES = 10
+"""So many batches of orders past their deadline end in one round; it has other work."""
 DOUBT_SNOOZE = timedelta(seconds=10)
 """A look sets the next one itself, sooner; this counts when the look was lost."""
 CHANGE_SNOOZE = timedelta(seconds=1)
+OVERDUE = {
+    State.ACCEPTED: "its deadline passed before it was sent",
+    State.PARKED: "its deadline passed while the account was halted",
+}
 WAITING_FOR_S = 2.0
 """Producers believe so long that a line waits; a scheduler that runs says so again before."""
 
@@ -69,10 +75,10 @@ class Releaser:
         steps: dict[str, tuple[Callable[[Faults], int], bool]] = {
             "unparked": (self.unparker.unpark, True),
             "taken_over": (self._take_over, State.SUBMITTING in due),
+            "expired": (self._expire_overdue, True),
             "published": (self._publish_due, State.ACCEPTED in due),
             "looks": (self._publish_looks, State.IN_DOUBT in due),
             "changes": (self._publish_changes, True),
-            "expired": (self._expire_parked, State.PARKED in due),
         }
         done = dict.fromkeys(steps, 0)
         for step, (act, is_due) in steps.items():
@@ -96,7 +102,7 @@ class Releaser:
                 taken = self.ledger.take_due_of(line, now, limit=room, snooze=timedelta(seconds=self.republish_s))
                 if len(taken) == room:
                     waiting.append(line)
-                due = self._sendable(taken, now, halt, faults)
+                due = self._sendable(taken, halt, faults)
                 if due:
                     self.pace.handed_out(line, len(due))
                     published += self._publish(due)
@@ -110,14 +116,12 @@ class Releaser:
         each = MOST[line[1]] if self.are_batches_on else 1
         return min(self.pace.room(line), BATCH, max(0, share) * each)
 
-    def _sendable(self, taken: Sequence[Order], now: datetime, halt: Halt | None, faults: Faults) -> list[Order]:
-        """Return orders of one account without those whose time is over, or that a halt stops."""
+    def _sendable(self, taken: Sequence[Order], halt: Halt | None, faults: Faults) -> list[Order]:
+        """Return orders of one account without those that a halt stops."""
         due = []
         for order in taken:
             with faults.apart("release", account=order.account, order_id=order.order_id):
-                if order.deadline_at is not None and order.deadline_at <= now:
-                    self._expire(order, "its deadline passed before it was sent")
-                elif halt is not None:
+                if halt is not None:
                     self.performer.hold(order, halt)
                 else:
                     due.append(order)
@@ -188,19 +192,19 @@ class Releaser:
             log.warning("publish_failed", changes=len(taken), error=str(e), then="published again later")
         return len(taken)
 
-    def _expire_parked(self, faults: Faults) -> int:
-        now = self.clock.now()
-        taken = self.ledger.take_due(now, states=[State.PARKED], limit=BATCH, snooze=timedelta(seconds=60))
-        over = [order for order in taken if order.deadline_at is not None and order.deadline_at <= now]
-        for order in over:
-            with faults.apart("release", account=order.account, order_id=order.order_id):
-                self._expire(order, "its deadline passed while the account was halted")
-        return len(over)
-
-    def _expire(self, order: Order, why: str) -> None:
-        moved = self.ledger.transition(order, Event.EXPIRED, {}, {"why": why})
-        if moved is not None:
-            self.observer.moved(order.account, moved.state.value)
+    def _expire_overdue(self, _faults: Faults) -> int:
+        """End the orders whose deadline has passed before they were sent, wherever they stand in their lines."""
+        expired = 0
+        for _ in range(MOST_BATCHES):
+            late = self.ledger.overdue(self.clock.now(), limit=BATCH)
+            moves = [Move(order, Event.EXPIRED, {}, {"why": OVERDUE[order.state]}) for order in late]
+            moved = [order for order in self.ledger.transition_many(moves) if order is not None]
+            for order in moved:
+                self.observer.moved(order.account, order.state.value)
+            expired += len(moved)
+            if len(late) < BATCH:
+                break
+        return expired
 
     def _backlog(self) -> int:
         try:

@@ -68,8 +68,24 @@ def test_take_due_takes_more_than_one_statement_holds(ledger: Ledger) -> None:
     assert len(ledger.take_due(NOON, states=[State.ACCEPTED], limit=1201, snooze=SNOOZE)) == 2
 
 
+def test_overdue_names_unsent_orders_past_their_deadline(ledger: Ledger) -> None:
+    """Earliest deadline first, asleep or not; what is being sent, and what has time left, is not late."""
+    orders = accept(ledger, *(new_order(deadline_s=seconds) for seconds in (3, 1, 2, 1, 9)), new_order())
+    ledger.transition(orders[2], Event.PARKED, {"wake_at": None}, {})
+    ledger.transition(orders[3], Event.CLAIMED, {}, {})
+
+    assert [] == ledger.overdue(NOON, limit=9)
+    late = ledger.overdue(NOON + 3 * SECOND, limit=9)
+    assert [orders[1].order_id, orders[2].order_id, orders[0].order_id] == [order.order_id for order in late]
+    assert [orders[1].order_id] == [order.order_id for order in ledger.overdue(NOON + 3 * SECOND, limit=1)]
+
+
 DUE = "SELECT order_id FROM orders WHERE state = 'accepted' AND priority = 3 AND wake_at <= :at ORDER BY wake_at"
 OLDEST = "SELECT due_at FROM orders WHERE state = 'accepted' AND due_at <= :at ORDER BY due_at LIMIT 1"
+LATE = (
+    "SELECT order_id FROM orders WHERE state IN ('accepted', 'parked') AND deadline_at IS NOT NULL"
+    " AND deadline_at <= :at ORDER BY deadline_at"
+)
 RECENT = "SELECT count(*) FROM orders WHERE account = 'main' AND created_at > :at AND created_at <= :at"
 
 
@@ -78,6 +94,7 @@ RECENT = "SELECT count(*) FROM orders WHERE account = 'main' AND created_at > :a
     [
         (DUE, "ix_orders_wake"),
         (OLDEST, "ix_orders_accepted_due_at"),
+        (LATE, "ix_orders_deadline_at"),
         (RECENT, "ix_orders_account_created_at"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sluicegate.domain.batches import Line
 from sluicegate.domain.errors import LedgerConflict, OrderNotFound
-from sluicegate.domain.lifecycle import END_STATES, OPEN_STATES, Event, State, next_state
+from sluicegate.domain.lifecycle import END_STATES, OPEN_STATES, UNSENT_STATES, Event, State, next_state
 from sluicegate.domain.orders import Execution, NewOrder, Order, OrderEvent, OrderId, Receipt
 from sluicegate.domain.records import (
     OPEN_CHANGES,
@@ -176,6 +176,12 @@ class MemoryLedger:
             stored = self.orders[order.order_id]
             if stored.wake_at == order.wake_at:
                 self.orders[order.order_id] = replace(stored, wake_at=at)
+
+    def overdue(self, now: datetime, *, limit: int) -> list[Order]:
+        """Return unsent orders past their deadline."""
+        unsent = [(o.deadline_at, o) for o in self.orders.values() if o.state in UNSENT_STATES]
+        late = [(at, order) for at, order in unsent if at is not None and at <= now]
+        return [order for _at, order in sorted(late, key=lambda pair: pair[0])][:limit]
 
     def parked_accounts(self) -> list[str]:
         """Return the accounts that have parked orders."""

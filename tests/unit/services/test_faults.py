@@ -112,17 +112,6 @@ def test_fault_while_one_order_is_held_back_stops_no_other(monkeypatch: pytest.M
     assert [State.ACCEPTED, State.PARKED] == states(world)
 
 
-def test_fault_while_one_parked_order_expires_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their deadline has passed: the second one says so."""
-    world = world_of_two()
-    world.halts.halt_account("main", code="10003", message="", cause="", fix="")
-    put(world, Event.PARKED)
-    world.clock.advance(3601)
-    fail_first(monkeypatch, Releaser, "_expire", is_first)
-    assert 1 == release(world)["faults"]
-    assert [State.PARKED, State.EXPIRED] == states(world)
-
-
 def test_fault_about_one_line_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Orders of another category go out."""
     world = world_of_two(category="inverse")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
+import pytest
+
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import Category, NewOrder, OrderId
 from sluicegate.ports import LaneKind
@@ -121,3 +123,19 @@ def test_halted_line_is_held_back_whatever_its_quota() -> None:
     assert published(world) == []
     assert State.EXPIRED is world.store.get(late).state
     assert all((due := world.store.get(one).due_at) is not None and due >= until for one in ids)
+
+
+@pytest.mark.parametrize("is_halted", [False, True])
+def test_deadline_ends_orders_wherever_they_stand_in_their_line(is_halted: bool) -> None:
+    """A thousand wait ahead; those whose deadline has passed expire in the next round, and none before."""
+    world = World()
+    submit(world, 1000)
+    hurried = submit(world, 3, deadline_s=5)
+    if is_halted:
+        world.halts.halt_account("main", code="10003", message="", cause="", fix="")
+    world.clock.advance(4.9)
+    assert 0 == world.releaser.release()["expired"]
+    world.clock.advance(0.2)
+    assert 3 == world.releaser.release()["expired"]
+    assert {State.EXPIRED} == {world.store.orders[order_id].state for order_id in hurried}
+    assert 3 == sum(order.state is State.EXPIRED for order in world.store.orders.values())
