@@ -123,8 +123,16 @@ def every_fault() -> Sequence[ExchangeFault]:
         ExchangeFault("drop_after", {}),
         ExchangeFault("drop_after", {"hang_s": 3}),
         *(ExchangeFault("reset", {"when": when}) for when in both),
-        *(ExchangeFault("status", {"status": status, "when": when}) for status in (502, 503) for when in both),
-        *(ExchangeFault("ret_code", {"ret_code": code, "when": when}) for code in (10000, 10016) for when in both),
+        *(
+            ExchangeFault("status", {"status": status, "when": when})
+            for status in (429, 502, 503)
+            for when in both
+        ),
+        *(
+            ExchangeFault("ret_code", {"ret_code": code, "when": when})
+            for code in (429, 10000, 10016)
+            for when in both
+        ),
         *(ExchangeFault("ret_code", {"ret_code": code, "when": "before"}) for code in (10002, 10006)),
         *(ExchangeFault("bad_json", {"when": when}) for when in both),
         ExchangeFault("delay", {"seconds": 2.5}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+import pytest
+
 from simulator.faults import HTTP_FAULTS, STREAM_FAULTS
 from tests.chaos.exchange_faults import ExchangeFaults
 from tests.chaos.process_faults import ProcessFaults
@@ -35,3 +37,10 @@ def test_chaos_knows_every_fault_of_the_simulator() -> None:
     """A fault that the simulator learns has to be met by the suite, too."""
     assert {fault.fault for fault in every_fault()} == HTTP_FAULTS
     assert {name for name, _probability, _args in EVENT_FAULTS} == STREAM_FAULTS
+
+
+@pytest.mark.parametrize("fault", ["status", "ret_code"])
+def test_chaos_sheds_load_before_and_after_acceptance(fault: str) -> None:
+    """429, as status and as code, does not say whether the order was looked at: it comes in both ways."""
+    shed = [f.args["when"] for f in every_fault() if f.fault == fault and f.args[fault] == 429]
+    assert ["before", "after"] == shed
