@@ -33,6 +33,13 @@ class Reply:
     time_ms: int | None
 
 
+_UNCONNECTED = (
+    requests.exceptions.ConnectTimeout,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+)
+"""Raised before there is a connection. The latter two, of an address or a proxy that requests cannot use, could
+also come of a redirect, after the request; our sessions follow none."""
 _ABOUT_ORDER = frozenset({Action.OK, Action.RESOLVE, Action.DEAD_LETTER})
 
 
@@ -157,9 +164,7 @@ class AnswerReader:
         if certificate_fault(error) is not None:
             return self._never_sent("tls_verify_failed", error)
         causes = list(_causes(error))
-        if isinstance(error, requests.exceptions.ConnectTimeout) or any(
-            isinstance(cause, NewConnectionError) for cause in causes
-        ):
+        if isinstance(error, _UNCONNECTED) or any(isinstance(cause, NewConnectionError) for cause in causes):
             return self._never_sent(UNREACHED, error)
         if isinstance(error, requests.exceptions.Timeout):
             return InDoubt("net_read_timeout", "no answer in time")

@@ -54,6 +54,25 @@ def test_place_connect_times_out_was_never_sent() -> None:
     assert answer.elapsed_s < 3
 
 
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "htp://127.0.0.1:9"])
+def test_place_through_a_proxy_that_cannot_be_used_was_never_sent(server: VenueServer, proxy: str) -> None:
+    """A proxy of a kind that requests cannot speak to is refused before there is a connection: nothing left."""
+    desk = open_desk(server.url)
+    desk.sessions.session().client.proxies = {"http": proxy}
+    outcome = place(desk).outcome
+    assert isinstance(outcome, NeverSent)
+    assert (outcome.code, outcome.action) == ("net_connect_fail", Action.RETRY_SOON)
+    assert [] == server.requests
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/", "http://[/"])
+def test_place_redirected_to_what_is_no_address_is_in_doubt(server: VenueServer, send: Send, target: str) -> None:
+    """The request left: that the place it is sent on to cannot be reached proves nothing."""
+    server.script = lambda _request, _connection: http(b"", status="307 Redirect", Location=target)
+    assert isinstance(send().outcome, InDoubt)
+    assert 1 == len(server.requests)
+
+
 def test_place_without_answer_is_in_doubt(server: VenueServer, send: Send) -> None:
     """The request left and no answer comes: in doubt until the receive window and the margin have passed."""
     quiet = threading.Event()
