@@ -5,7 +5,7 @@ from __future__ import annotations
 from docs.generators.markdown import code, page, table
 from sluicegate.telemetry.catalogue import CATALOGUE, PREFIX, Kind, Metric
 
-_SERVED_BY = {"both": "worker, scheduler", "all": "worker, scheduler, stream"}
+_PROCESSES = ("worker", "scheduler", "stream")
 _UNITS = {"seconds": "seconds", "orders": "orders", "messages": "messages", "tokens": "tokens"}
 
 _INTRO = f"""Every process serves its own `/metrics` (`--metrics-port`); names begin with `{PREFIX}`. A
@@ -24,7 +24,7 @@ def write() -> str:
             ", ".join(map(code, metric.labels)),
             unit(metric),
             metric.meaning,
-            _SERVED_BY.get(metric.exporter, metric.exporter),
+            ", ".join(process for process in _PROCESSES if process in metric.processes),
         )
         for metric in CATALOGUE
     ]

@@ -32,6 +32,12 @@ class Metric:
     exporter: str
     buckets: tuple[float, ...] = ()
 
+    @property
+    def processes(self) -> frozenset[str]:
+        """Return the processes that serve it."""
+        several = {"both": ("worker", "scheduler"), "all": ("worker", "scheduler", "stream")}
+        return frozenset(several.get(self.exporter, (self.exporter,)))
+
 
 _FAST = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STAGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -44,17 +50,17 @@ CATALOGUE = (
         "Answers of the exchange, one a request; ret_code is Bybit's code, or a condition such as "
         "net_read_timeout. Of codes that the retCode table lacks, those beyond the first 200 of a process count "
         "as other.",
-        "both",
+        "all",
     ),
     Metric(
         "exchange_request_seconds",
         Kind.HISTOGRAM,
         ("endpoint",),
         "Time from handing a request to the network to its answer.",
-        "both",
+        "all",
         _FAST,
     ),
-    Metric("orders_total", Kind.COUNTER, ("account", "state"), "Orders that came into a state.", "both"),
+    Metric("orders_total", Kind.COUNTER, ("account", "state"), "Orders that came into a state.", "all"),
     Metric(
         "order_stage_seconds",
         Kind.HISTOGRAM,
@@ -109,9 +115,9 @@ CATALOGUE = (
         Kind.COUNTER,
         ("bucket",),
         "Tokens that requests took; its rate over bucket_quota_per_second is the share of the quota in use.",
-        "both",
+        "all",
     ),
-    Metric("bucket_wait_seconds", Kind.HISTOGRAM, (), "Waits for a granted token.", "both", _FAST),
+    Metric("bucket_wait_seconds", Kind.HISTOGRAM, (), "Waits for a granted token.", "all", _FAST),
     Metric(
         "ledger_orders",
         Kind.GAUGE,
@@ -137,7 +143,7 @@ CATALOGUE = (
     Metric("backlog_orders", Kind.GAUGE, ("account",), "Accepted orders that were not sent yet.", "scheduler"),
     Metric("oldest_due_seconds", Kind.GAUGE, (), "Age of the order that is due the longest.", "scheduler"),
     Metric(
-        "clock_offset_seconds", Kind.GAUGE, ("account",), "The exchange's clock minus this host's clock.", "both"
+        "clock_offset_seconds", Kind.GAUGE, ("account",), "The exchange's clock minus this host's clock.", "all"
     ),
     Metric(
         "queue_messages",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from ops.grafana.boards import BOARDS
 from sluicegate import sign_order
+from sluicegate.telemetry.catalogue import CATALOGUE
 from tests.parity.compose import SERVICES, Place, has_metrics
 from tests.parity.stack import Stack, running
 from tests.rig import wait_until
@@ -185,6 +187,21 @@ def test_every_panel_and_alert_finds_its_data(stack: Stack) -> None:
         stack.query(rule["expr"])
     assert len(queries) > 60
     shows_something(stack, queries)
+
+
+def test_metric_is_told_by_the_processes_that_the_catalogue_names(stack: Stack) -> None:
+    """Who looks for a number looks where docs/metrics.md says; zeros tell nothing."""
+    told = 'group by (__name__, job) ({__name__=~"sluicegate_.+", job=~"sluicegate-.+"} != 0)'
+    found = defaultdict(set)
+    for row in stack.query(told):
+        name = re.sub(r"_(bucket|sum|count|created)$", "", row["metric"]["__name__"].removeprefix("sluicegate_"))
+        found[name].add(row["metric"]["job"].removeprefix("sluicegate-").replace("cancels", "worker"))
+    unnamed = {
+        metric.name: sorted(found[metric.name] - metric.processes)
+        for metric in CATALOGUE
+        if not found[metric.name] <= metric.processes
+    }
+    assert {} == unnamed
 
 
 def shows_something(stack: Stack, queries: Mapping[str, str]) -> None:
