@@ -406,7 +406,6 @@ class Container:
             self.metrics,
             known_accounts=frozenset(self.settings.accounts),
             republish_s=self.settings.worker.republish_s,
-            are_batches_on=self.settings.exchange.batches,
         )
 
     @cached_property
@@ -439,7 +438,6 @@ class Container:
             self.clock,
             self.metrics,
             republish_s=self.settings.worker.republish_s,
-            are_batches_on=self.settings.exchange.batches,
         )
 
     @cached_property

@@ -46,12 +46,11 @@ def goes_alone(order: Order, request: OrderRequest) -> bool:
     return order.last_code == REFUSED or not may_share(request)
 
 
-def companies(requests: Mapping[OrderId, OrderRequest], *, are_on: bool = True) -> list[list[OrderId]]:
-    """Put orders together that may travel in one request: same account, same category.
+def companies(requests: Mapping[OrderId, OrderRequest]) -> list[list[OrderId]]:
+    """Put orders together that share a message and may share a request: same account, same category.
 
     Args:
         requests: in the order in which they shall go.
-        are_on: False: every order is a company of its own.
 
     Returns:
         The companies, each no larger than a batch, in the order of their first members.
@@ -60,7 +59,7 @@ def companies(requests: Mapping[OrderId, OrderRequest], *, are_on: bool = True) 
     open_companies: dict[Line, list[OrderId]] = {}
     for order_id, request in requests.items():
         key = (request.account, request.category)
-        company = open_companies.get(key) if are_on and may_share(request) else None
+        company = open_companies.get(key) if may_share(request) else None
         if company is None or len(company) >= MOST[request.category]:
             company = []
             formed.append(company)

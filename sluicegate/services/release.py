@@ -48,7 +48,6 @@ class Releaser:
 
     Args:
         republish_s: an order that nobody claimed within it is published again.
-        are_batches_on: orders that may travel in one request share a message.
     """
 
     ledger: Ledger
@@ -60,7 +59,6 @@ class Releaser:
     clock: Clock
     observer: Observer
     republish_s: float
-    are_batches_on: bool = True
 
     def release(self) -> dict[str, int]:
         """Do one round; a fault about one order, line or step stops no other.
@@ -113,8 +111,7 @@ class Releaser:
         """Return how many orders of a line to take; what a halt stops is held back or expires without quota."""
         if halt is not None:
             return BATCH
-        each = MOST[line[1]] if self.are_batches_on else 1
-        return min(self.pace.room(line), BATCH, max(0, share) * each)
+        return min(self.pace.room(line), BATCH, max(0, share) * MOST[line[1]])
 
     def _sendable(self, taken: Sequence[Order], halt: Halt | None, faults: Faults) -> list[Order]:
         """Return orders of one account without those that a halt stops."""
@@ -139,7 +136,7 @@ class Releaser:
         if not due:
             return 0
         requests = {order.order_id: order.request for order in due}
-        formed = companies(requests, are_on=self.are_batches_on)
+        formed = companies(requests)
         try:
             self.publisher.publish_orders(
                 [{order_id: describe(requests[order_id]) for order_id in company} for company in formed]

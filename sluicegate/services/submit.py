@@ -38,7 +38,6 @@ class Submitter:
     Args:
         known_accounts: names that are configured; an order for another is refused at once.
         republish_s: the scheduler publishes an order again that nobody took up for so long.
-        are_batches_on: orders that may travel in one request share a message.
     """
 
     ledger: Ledger
@@ -47,7 +46,6 @@ class Submitter:
     observer: Observer
     known_accounts: frozenset[str]
     republish_s: float
-    are_batches_on: bool = True
 
     def submit(self, requests: Sequence[OrderRequest]) -> list[Receipt | LedgerConflict]:
         """Accept orders and tell the workers.
@@ -124,7 +122,7 @@ class Submitter:
 
     def _publish(self, due: Sequence[NewOrder]) -> None:
         requests = {order.order_id: order.request for order in due}
-        formed = companies(requests, are_on=self.are_batches_on)
+        formed = companies(requests)
         described = [{order_id: describe(requests[order_id]) for order_id in company} for company in formed]
         try:
             self.publisher.publish_orders(described)
