@@ -47,15 +47,14 @@ def locked(engine: Engine) -> Iterator[None]:
         yield
 
 
-def impatience(engine: Engine) -> str:
-    """Return the setting that makes a connection give up soon."""
-    return "PRAGMA busy_timeout = 100" if engine.dialect.name == "sqlite" else "SET statement_timeout = 100"
-
-
-def test_locked_ledger_refuses_writes_and_recovers(ledger: Ledger, engine: Engine, url: str) -> None:
+def test_locked_ledger_refuses_writes_and_recovers(
+    ledger: Ledger, engine: Engine, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A write that cannot get its lock in time changes nothing; the next one works."""
     order = accept_one(ledger)
-    with opened(url, impatience(engine)) as impatient:
+    monkeypatch.setattr("sluicegate.ledger.engine.BUSY_TIMEOUT_S", 0.1)
+    impatience = ["SET statement_timeout = 100"] if engine.dialect.name == "postgresql" else []
+    with opened(url, *impatience) as impatient:
         with locked(engine):
             with pytest.raises(LedgerUnavailable):
                 impatient.transition(order, Event.CLAIMED, {}, {})
