@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import requests
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 from urllib3.exceptions import NewConnectionError
 
+from sluicegate.bybit.redaction import however_encoded
 from sluicegate.bybit.retcodes import RetCode, RetCodeTable
 from sluicegate.bybit.session import ClaimLapsed
 from sluicegate.bybit.trade_line import FrameRefused, SignInRefused, Unanswered, Unreached
@@ -103,7 +103,7 @@ class AnswerReader:
 
     def __init__(self, codes: RetCodeTable, secrets: tuple[str, ...] = ()) -> None:
         self._codes = codes
-        self._secrets = [_however_encoded(secret) for secret in secrets if secret]
+        self._secrets = [however_encoded(secret) for secret in secrets if secret]
 
     def redact(self, text: object) -> str:
         """Return a text of bounded length without our secrets, which any database and terminal can take."""
@@ -204,13 +204,6 @@ def must_be_obeyed(error: Refused | NeverSent | InDoubt) -> bool:
     if isinstance(error, Refused):
         return error.action is not Action.RETRY_SOON  # HTTP 5xx, 10016: the exchange is not itself
     return isinstance(error, NeverSent) and error.action is Action.HALT_ACCOUNT
-
-
-def _however_encoded(secret: str) -> re.Pattern[str]:
-    """Match a text, each of its letters as it is or percent-encoded."""
-    encoded = ("".join(f"%{byte:02x}" for byte in letter.encode()) for letter in secret)
-    either = (f"(?:{re.escape(letter)}|(?i:{code}))" for letter, code in zip(secret, encoded, strict=True))
-    return re.compile("".join(either))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import traceback
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,20 @@ def percent(text: str) -> str:
     return "".join(f"%{byte:02x}" for byte in text.encode())
 
 
+def base64(text: str) -> str:
+    """Return a text in base64."""
+    return b64encode(text.encode()).decode()
+
+
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "percent_encoded": lambda text: quote(text, safe=""),
     "percent_encoded_in_lower_case": lambda text: quote(text, safe="").replace("%2B", "%2b").replace("%2F", "%2f"),
     "percent_encoded_throughout": percent,
+    "base64": base64,
+    "base64_after_one_byte": lambda text: base64(f"k{text}:5000"),
+    "base64_after_two_bytes": lambda text: base64(f"k:{text}:5000"),
+    "base64_in_an_address": lambda text: base64(text).translate({43: 45, 47: 95}),
 }
 ECHOES: dict[str, Callable[[str], bytes]] = {
     "ret_msg": lambda said: http(envelope(retCode=10004, retMsg=f"error sign! origin_string[17850{said}5000]")),
