@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from urllib.parse import quote
 
 import redis
 from sqlalchemy import Engine, MetaData, select
 
 from tests.chaos.producers import ACCOUNTS
-from tests.chaos.proxied_rig import BROKER_PASSWORD, ProxiedRig
+from tests.chaos.proxied_rig import (
+    BROKER_PASSWORD,
+    INTAKE_SECRET,
+    PAGING_PASSWORD,
+    PAGING_TOKEN,
+    WEBHOOK_TOKEN,
+    ProxiedRig,
+)
 from tests.integration.postgres_server import PASSWORD
 from tests.rig import wait_until
 
@@ -17,8 +27,16 @@ SECRETS = (
     *(f"sim-key-{uid}" for uid in ACCOUNTS.values()),
     BROKER_PASSWORD,
     PASSWORD,
+    INTAKE_SECRET,
+    PAGING_PASSWORD,
+    PAGING_TOKEN,
+    WEBHOOK_TOKEN,
 )
 """What no process of the stack may write anywhere."""
+
+_LEAST = 8
+"""Fewer letters of base64 than that are found by chance."""
+_ADDRESSED = bytes.maketrans(b"+/", b"-_")
 
 
 def find_leaks(rig: ProxiedRig, secrets: Sequence[str] = SECRETS) -> list[str]:
@@ -31,7 +49,11 @@ def find_leaks(rig: ProxiedRig, secrets: Sequence[str] = SECRETS) -> list[str]:
     """
     found: list[str] = []
     for place, content in _places(rig):
-        found += [f"{place} holds {_name(secret)}" for secret in secrets if secret.encode() in content]
+        found += [
+            f"{place} holds {name_secret(secret)}"
+            for secret in secrets
+            if any(spelling in content for spelling in _spellings(secret))
+        ]
     return sorted(set(found))
 
 
@@ -77,6 +99,15 @@ def _ledger(engine: Engine) -> Iterator[tuple[str, bytes]]:
                 yield f"ledger table {table.name}", repr(tuple(row)).encode()
 
 
-def _name(secret: str) -> str:
+@lru_cache
+def _spellings(secret: str) -> set[bytes]:
+    """Return a secret as it is, as in an address, and as base64, alone or in the middle of more."""
+    plain = secret.encode()
+    encoded = [b64encode(b"." * ahead + plain)[4 if ahead else 0 : -4] for ahead in range(3)]
+    inside = [text for text in encoded if len(text) >= _LEAST]
+    return {plain, quote(secret, safe="").encode(), *inside, *(text.translate(_ADDRESSED) for text in inside)}
+
+
+def name_secret(secret: str) -> str:
     """Name a secret without showing it."""
     return f"a secret of {len(secret)} letters that begins with {secret[:3]}"

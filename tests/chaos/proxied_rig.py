@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,13 +13,18 @@ from tests.integration.postgres_server import PostgresServer
 from tests.rig import Rig
 
 BROKER_USER, BROKER_PASSWORD = "gate", "br0ker-password-of-the-tests"
+INTAKE_SECRET = "1ntake-secret/of+the-tests"
+PAGING_PASSWORD, PAGING_TOKEN, WEBHOOK_TOKEN = "pag1ng-password", "pag1ng-token-of-the-tests", "h00k-of-the-tests"
+NOBODY = "127.0.0.1:9"
+"""Where nobody listens: pages fail there, and what fails is what tends to show its address."""
 
 
 class ProxiedRig(Rig):
     """A stack for chaos.
 
     Its broker keeps an append-only file, so that it can be restarted with its data as well as without; its
-    processes log in with a password, which must show nowhere.
+    processes log in with a password. That must show nowhere, nor may the secret of the intake, nor the addresses
+    of the receivers of pages, where nobody answers.
 
     Args:
         home: where everything is written.
@@ -88,7 +94,14 @@ class ProxiedRig(Rig):
         """Return the environment of a process: it sees the proxies."""
         broker = f"redis://{BROKER_USER}:{BROKER_PASSWORD}@127.0.0.1:{self.broker_proxy.port}/0"
         exchange = f"http://127.0.0.1:{self.exchange_proxy.port}"
-        return super().environment() | {"SLUICEGATE_BROKER_URL": broker, "SLUICEGATE_SIMULATOR_URL": exchange}
+        return super().environment() | {
+            "SLUICEGATE_BROKER_URL": broker,
+            "SLUICEGATE_SIMULATOR_URL": exchange,
+            "SLUICEGATE_INTAKE__SECRET_ENV": "INTAKE_SECRET",
+            "INTAKE_SECRET": INTAKE_SECRET,
+            "SLUICEGATE_PAGING__CRITICAL": json.dumps([f"json://pager:{PAGING_PASSWORD}@{NOBODY}/{PAGING_TOKEN}"]),
+            "SLUICEGATE_PAGING__WEBHOOK": f"http://{NOBODY}/{WEBHOOK_TOKEN}",
+        }
 
     def stop(self) -> None:
         """Stop everything but PostgreSQL, which is the caller's."""
