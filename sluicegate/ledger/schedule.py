@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     CTE,
     CompoundSelect,
@@ -35,6 +36,8 @@ from sluicegate.domain.records import Change
 from sluicegate.ledger.rows import AnyRow, to_change, to_order
 from sluicegate.ledger.store import Store, batches
 from sluicegate.ledger.tables import IN_LINE_ROWS, ORDER_CHANGES, ORDERS, UNSENT_ROWS
+
+log = structlog.get_logger(__name__)
 
 _PRIORITIES = range(9, -1, -1)
 
@@ -91,7 +94,7 @@ class Schedule(Store):
         o = ORDERS.c
         query = select(ORDERS).where(UNSENT_ROWS, o.deadline_at <= now).order_by(o.deadline_at).limit(limit)
         with self._reading() as connection:
-            return [to_order(row) for row in connection.execute(query)]
+            return _readable(connection.execute(query).all())
 
     def parked_accounts(self) -> list[str]:
         """Return the accounts that have parked orders: two index probes for each account with orders."""
@@ -102,7 +105,7 @@ class Schedule(Store):
         take = _take_alone if self._is_sqlite else _take_beside_others
         with self._writing() as connection:
             rows = take(connection, due, wanted, until)
-        return [replace(to_order(row), wake_at=until) for row in rows]
+        return [replace(order, wake_at=until) for order in _readable(rows)]
 
     def take_due_changes(self, now: datetime, *, limit: int, snooze: timedelta) -> list[Change]:
         """Take open changes whose `wake_at` has come, as `take_due` does orders; oldest first."""
@@ -120,6 +123,17 @@ class Schedule(Store):
             for some in batches([change.change_id for change in changes]):
                 connection.execute(update(ORDER_CHANGES).where(c.change_id.in_(some)).values(wake_at=until))
         return [replace(change, wake_at=until) for change in changes]
+
+
+def _readable(rows: Sequence[AnyRow]) -> list[Order]:
+    """Read rows one by one: one that this release cannot read must not hold up those behind it."""
+    orders = []
+    for row in rows:
+        try:
+            orders.append(to_order(row))
+        except ValueError as e:  # pydantic's, and that of a state nobody knows
+            log.error("order_unreadable", order_id=row.order_id, account=row.account, error=str(e))
+    return orders
 
 
 def _take_alone(

@@ -68,6 +68,20 @@ def test_take_due_takes_more_than_one_statement_holds(ledger: Ledger) -> None:
     assert len(ledger.take_due(NOON, states=[State.ACCEPTED], limit=1201, snooze=SNOOZE)) == 2
 
 
+@pytest.mark.parametrize("request_json", ['{"qty": "-1"}', "[]", '"x"'])
+def test_row_that_cannot_be_read_holds_up_no_other(ledger: Ledger, engine: Engine, request_json: str) -> None:
+    """A release that is stricter than the one which wrote it: the rest of the line goes on."""
+    broken, *others = accept(ledger, *(new_order(deadline_s=60) for _ in range(3)))
+    with engine.begin() as connection:
+        known = {"order_id": broken.order_id, "request": request_json}
+        connection.execute(text("UPDATE orders SET request = :request WHERE order_id = :order_id"), known)
+    rest = {order.order_id for order in others}
+    late = ledger.overdue(NOON + 60 * SECOND, limit=9)
+    assert rest == {order.order_id for order in late}
+    taken = ledger.take_due_of(("main", Category.LINEAR), NOON, limit=9, snooze=SNOOZE)
+    assert rest == {order.order_id for order in taken}
+
+
 def test_overdue_names_unsent_orders_past_their_deadline(ledger: Ledger) -> None:
     """Earliest deadline first, asleep or not; what is being sent, and what has time left, is not late."""
     orders = accept(ledger, *(new_order(deadline_s=seconds) for seconds in (3, 1, 2, 1, 9)), new_order())
