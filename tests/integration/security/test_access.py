@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -116,6 +119,15 @@ def test_signed_order_without_an_id_of_its_own_is_refused(producer: Celery) -> N
     answer = submit(producer, order=ORDER, signature=sign_order(ORDER, PASSWORDS["intake"]))
     assert (False, "InvalidOrder") == (answer["accepted"], answer["error"])
     assert "client_order_id" in answer["message"]
+
+
+def test_worker_for_orders_that_cannot_read_the_secret_does_not_start(place: Fortress, tmp_path: Path) -> None:
+    """It would refuse every order of every producer; better that somebody sees it at once."""
+    variables = place.variables("sluicegate") | {"SLUICEGATE_INTAKE__SECRET_FILE": str(tmp_path / "gone")}
+    command = [sys.executable, "-m", "sluicegate.cli", "worker", "--queue", "orders", "--metrics-port", "0"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert 2 == done.returncode
+    assert done.stderr.startswith("error: intake.secret_file: cannot read"), done.stderr
 
 
 # --- users of the broker --------------------------------------------------------------------------------------
