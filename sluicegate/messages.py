@@ -15,6 +15,7 @@ from kombu.entity import Exchange as KombuExchange
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
+from sluicegate.broker import BrokerConnection
 from sluicegate.config import Settings
 from sluicegate.domain.batches import Line
 from sluicegate.domain.errors import BrokerUnavailable
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> Celery:
     """Build a Celery app that can publish; workers register their tasks on it."""
     app = Celery("sluicegate", set_as_current=False)
     app.conf.update(celery_settings(settings))
+    app.amqp.Connection = BrokerConnection
     return app
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from kombu.connection import Connection
+from sluicegate.broker import BrokerConnection
 
 _INTERVALS = {"interval_start": 0.2, "interval_step": 0.3, "interval_max": 2.0}
 
 
-class SoonConnection(Connection):
+class SoonConnection(BrokerConnection):
     """Asks every two seconds at the latest whether the broker is back."""
 
-    def ensure_connection(self, *arguments: Any, **options: Any) -> Connection:
+    def ensure_connection(self, *arguments: Any, **options: Any) -> BrokerConnection:
         """Connect, however often it takes; options that the caller gives count more."""
         super().ensure_connection(*arguments, **{**_INTERVALS, **options})
         return self
