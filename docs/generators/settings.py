@@ -55,7 +55,7 @@ def write() -> str:
     ]  # fmt: skip
     return page(
         "Settings",
-        "sluicegate/config.py",
+        "sluicegate/config/",
         _INTRO,
         table(("TOML", "variable", "default", "meaning"), rows),
         "## Read by single commands",
