@@ -26,7 +26,7 @@ ORDER = {
 
 def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
     """Measure B alone, then beside A's backlog."""
-    flood, seconds = 100_000, 60.0 if full else 20.0
+    flood, seconds = 100_000, 60.0 if full else 40.0
     with tempfile.TemporaryDirectory() as folder:
         rig = Rig(Path(folder), accounts={"a1": "1001", "a2": "1002"})
         try:

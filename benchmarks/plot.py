@@ -83,7 +83,8 @@ def _print_others(rows: Sequence[Mapping[str, Any]]) -> None:
     print("\n| measured | Sluicegate | peer | peer's | ratio |\n|---|---|---|---|---|")
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        mine, theirs = f"{row['value']:g} {row['unit']}", f"{row['peer_value']:g} {row['unit']}"
+        mine = f"{row['value']:g} {row['unit']}"
+        theirs = "" if row["peer_value"] is None else f"{row['peer_value']:g} {row['unit']}"
         print(f"| {row['name']} | {mine} | {row['peer']} | {theirs} | {ratio} |")
 
 

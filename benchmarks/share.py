@@ -77,6 +77,7 @@ def cases(*, full: bool) -> list[Case]:
     return [
         Case(20, 5, 4, 10, 20.0),
         Case(100, 20, 16, 10, 20.0, FEW),
+        Case(100, 5, 4, 10, 20.0, FEW),
         Case(5, 3, 16, 10, 20.0, FEW),
         Case(100, 20, 1, 10, 20.0),
         Case(20, 5, 4, 50, 20.0, FEW),
