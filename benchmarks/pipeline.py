@@ -71,8 +71,6 @@ def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for
 
 def _race(rig: Rig, bare_pid: int, *, rounds: int, orders: int, trickles: bool) -> tuple[Side, Side]:
     price = _lift_limits(rig)
-    bucket = {"limit": 600, "window": 5_000_000, "learned": UNLIMITED, "learned_until": 10**16}
-    rig.redis().hset("sg:{buckets}:bucket:egress:default", mapping=bucket)
     ours = [rig.processes[name].pid for name in rig.processes if name != "simulator"]
     sides = Side(_pipeline(rig, price), ours, 1001), Side(_bare(rig, price), [bare_pid], 1002)
     for side in sides:
@@ -108,7 +106,7 @@ def _lift_limits(rig: Rig) -> str:
     for uid in (1001, 1002):
         for path in ("/v5/order/create", "/v5/order/create-batch"):
             rig.control("limits", uid=uid, endpoint=path, category="linear", limit=UNLIMITED)
-    rig.control("limits", ip_limit=None)
+    rig.lift_ip_limit()
     rig.control("market", symbol="BTCUSDT", price="60000")
     return "59000"
 

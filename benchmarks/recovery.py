@@ -53,10 +53,7 @@ class DurableRig(Rig):
     def lift_limits(self) -> None:
         """Let nothing but the stack itself hold orders back; buckets learn a UID's limit, not that of the IP."""
         self.control("limits", uid=1001, endpoint="/v5/order/create", category="linear", limit=UNLIMITED)
-        self.control("limits", ip_limit=None)
-        with self.redis() as client:
-            told = {"learned": UNLIMITED, "learned_until": 10**16}
-            client.hset("sg:{buckets}:bucket:egress:default", mapping=told)
+        self.lift_ip_limit()
 
 
 def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks

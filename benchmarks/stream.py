@@ -68,9 +68,7 @@ def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all
 
 def _lift_limits(rig: Rig) -> None:
     rig.control("limits", uid=1001, endpoint="/v5/order/create", category="linear", limit=100_000)
-    rig.control("limits", ip_limit=None)
-    bucket = {"learned": 100_000, "learned_until": 10**16}
-    rig.redis().hset("sg:{buckets}:bucket:egress:default", mapping=bucket)
+    rig.lift_ip_limit()
 
 
 def _rest(rig: Rig, orders: int, qty: str) -> None:

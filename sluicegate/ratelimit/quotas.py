@@ -28,6 +28,9 @@ IP_LIMIT: Final = 600
 IP_WINDOW_S: Final = 5
 """The rolling window of the IP limit, in seconds."""
 
+IP_RESERVE: Final = 60
+"""So many of `IP_LIMIT` new orders leave to cancels, amends and queries: 12 a second."""
+
 IP_BAN_S: Final = 600
 """How long an IP that broke the limit gets HTTP 403, in seconds; at least, if it stays silent."""
 

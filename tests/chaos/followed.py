@@ -164,9 +164,7 @@ class FollowedRun:
             self._rig.control("limits", endpoint="/v5/order/create", category=line, limit=UNLIMITED)
         for endpoint in ("/v5/order/realtime", "/v5/order/history", "/v5/execution/list"):
             self._rig.control("limits", endpoint=endpoint, limit=UNLIMITED)
-        self._rig.control("limits", ip_limit=None)
-        bucket = {"learned": UNLIMITED, "learned_until": 10**16}
-        self._rig.redis().hset("sg:{buckets}:bucket:egress:default", mapping=bucket)
+        self._rig.lift_ip_limit()
 
     def _place(self, orders: int) -> list[Receipt]:
         receipts: list[Receipt] = []
