@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, compare
 from benchmarks.servers import connect, valkey
-from sluicegate.ports import BucketSpec
+from sluicegate.ports import BucketSpec, Lane, LaneKind
 from sluicegate.ratelimit.bucket import PREFIX, RedisBuckets
 
 CLIENTS = 16
@@ -18,28 +18,39 @@ SPECS = [
     BucketSpec("simulator:1001:/v5/order/create:linear_inverse", 100_000),
     BucketSpec("egress:default", 100_000, 5.0),
 ]
-"""What an order asks for, with limits that are never reached."""
+"""What a cancel asks for, with limits that are never reached."""
+
+BATCH = BucketSpec("simulator:1001:/v5/order/create-batch:linear_inverse", 100_000)
+LANES = [
+    Lane("/v5/order/create", LaneKind.ALONE, SPECS[0], 1),
+    Lane("/v5/order/create-batch", LaneKind.TOGETHER, BATCH, 1),
+]
+BESIDE = [SPECS[1], BucketSpec("egress:default:orders", 100_000, 5.0)]
+"""What an order asks for."""
+
+NAMES = {"acquire": "acquire of two buckets", "acquire_lane": "acquire of an order: two lanes, two IP buckets"}
 
 Timed = dict[str, float]
 
 
 def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all benchmarks
-    """Measure medians; the two commands take turns, so both meet the same load."""
+    """Measure medians; the commands take turns, so all meet the same load."""
     rounds = 10 if full else 5
     figures = []
     with valkey() as url:
         for clients in (1, CLIENTS):
             runs = [_run(url, clients) for _ in range(rounds)]
-            figures.append(
+            figures += [
                 compare(
-                    f"acquire of two buckets, {clients} client{'s' * (clients > 1)}, p50",
+                    f"{name}, {clients} client{'s' * (clients > 1)}, p50",
                     "us",
-                    [run["acquire"] for run in runs],
+                    [run[command] for run in runs],
                     "PING",
                     [run["PING"] for run in runs],
                     digits=1,
                 )
-            )
+                for command, name in NAMES.items()
+            ]
     return figures
 
 
@@ -58,7 +69,7 @@ def _run(url: str, clients: int) -> Timed:
     timed = [results.get(timeout=120) for _ in crew]
     for member in crew:
         member.join()
-    return {name: statistics.median(run[name] for run in timed) for name in ("acquire", "PING")}
+    return {name: statistics.median(run[name] for run in timed) for name in (*NAMES, "PING")}
 
 
 def _client(url: str, count: int, ready: Any, results: Any) -> None:
@@ -67,6 +78,7 @@ def _client(url: str, count: int, ready: Any, results: Any) -> None:
     commands: dict[str, Callable[[], Any]] = {
         "PING": client.ping,
         "acquire": lambda: buckets.acquire(SPECS, max_wait_s=0.5, lease_s=24),
+        "acquire_lane": lambda: buckets.acquire_lane(LANES, BESIDE, orders=1, max_wait_s=0.5, lease_s=24),
     }
     for command in commands.values():
         for _ in range(20):

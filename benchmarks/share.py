@@ -8,6 +8,7 @@ during the warm-up are left out; refusals count from the first order on.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import threading
 import time
@@ -20,7 +21,7 @@ from benchmarks.figures import Figure, compare
 from benchmarks.servers import Simulator, simulator, valkey
 
 THREADS = 16
-"""Requests of one contender that may be under way at once, over all its processes."""
+"""Requests of one contender that may be under way at once, over all processes; more where a quota needs more."""
 WARM_UP_S = 10.0
 FOREIGNER = "foreigner"
 
@@ -46,6 +47,11 @@ class Case:
     seconds: float
     names: tuple[str, ...] = EVERYBODY
     is_shared: bool = False
+
+    @property
+    def under_way(self) -> int:
+        """Return how many requests must be under way for the whole quota, with a half to spare."""
+        return math.ceil(self.limit * 2 * (self.delay_ms + self.jitter_ms) / 1000 * 1.5)
 
     @property
     def name(self) -> str:
@@ -79,10 +85,11 @@ def cases(*, full: bool) -> list[Case]:
         Case(100, 20, 16, 10, 20.0, FEW),
         Case(100, 5, 4, 10, 20.0, FEW),
         Case(5, 3, 16, 10, 20.0, FEW),
+        Case(20, 5, 16, 10, 20.0, FEW),
         Case(100, 20, 1, 10, 20.0),
         Case(20, 5, 4, 50, 20.0, FEW),
         Case(20, 5, 4, 10, 20.0, FEW, is_shared=True),
-        Case(5, 3, 4, 200, 20.0, ("Sluicegate",)),
+        Case(5, 3, 4, 200, 20.0, ("Sluicegate", "limits moving window")),
         Case(5, 3, 1, 10, 20.0),
         Case(5, 3, 4, 10, 20.0),
         Case(100, 20, 4, 10, 20.0),
@@ -114,7 +121,8 @@ def _run(case: Case) -> dict[str, Result]:
 def _race(case: Case, field: Field, uids: dict[str, int]) -> dict[int, list[int]]:
     """Let all contenders send, each from so many processes; returns when their orders were accepted, by UID."""
     context = multiprocessing.get_context("spawn")
-    crews = [(name, uid, max(1, THREADS // case.processes)) for name, uid in uids.items()] * case.processes
+    threads = max(1, max(THREADS, case.under_way) // case.processes)
+    crews = [(name, uid, threads) for name, uid in uids.items()] * case.processes
     if case.is_shared:
         crews += [(FOREIGNER, uid, 1) for uid in uids.values()]
     start = context.Barrier(len(crews))
