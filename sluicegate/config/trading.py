@@ -29,7 +29,7 @@ class RiskSettings(Section):
 
     Attributes:
         max_position: largest position by symbol, long or short, e.g. `{BTCUSDT = "0.5"}`; orders that may still
-            trade count as if they had. Positions come from the stream; without it they are asked for by REST.
+            trade count as if they had. The position is asked for by REST after each fill, and when 2 s old.
     """
 
     max_qty: Positive | None = None

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sluicegate.domain.errors import OrderNotFound
-from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, OPEN_STATES, State
+from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, OPEN_STATES, State
 from sluicegate.domain.orders import Category, Execution, Order, OrderEvent, OrderId, OrderLinkId
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.failures import is_orphan
@@ -156,6 +156,25 @@ class Orders(Store):
         """Return the position of the newest event; 0 when there is none."""
         with self._reading() as connection:
             return int(connection.execute(select(func.max(ORDER_EVENTS.c.event_id))).scalar() or 0)
+
+    def traded_after(self, position: int, account: str, category: Category, symbol: str) -> bool:
+        """Tell whether an order has fills, or ended where it may have had some; see the port.
+
+        Ids are drawn before a transaction commits: an event that appears late below `position` was known to its
+        writer before that was read, so it asks for nothing.
+        """
+        e, o = ORDER_EVENTS.c, ORDERS.c
+        sent = [State.IN_DOUBT.value, *(state.value for state in ON_EXCHANGE_STATES)]
+        is_end = and_(e.from_state.in_(sent), e.to_state.in_([state.value for state in END_STATES]))
+        query = (  # the account is not asked for: its indexes would lead through all of its orders
+            select(o.account)
+            .distinct()
+            .join(ORDER_EVENTS, o.order_id == e.order_id)
+            .where(e.event_id > position, o.category == category.value, o.symbol == symbol)
+            .where(or_(o.cum_exec_qty != Decimal(0), is_end))
+        )
+        with self._reading() as connection:
+            return account in connection.execute(query).scalars().all()
 
     def last_acknowledged(self, account: str, *, since: datetime, until: datetime) -> OrderLinkId | None:
         """Return the link id of the newest order acknowledged within that time; evidence is no acknowledgement."""

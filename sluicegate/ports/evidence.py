@@ -113,6 +113,12 @@ class EvidenceLedger(Protocol):
     ) -> tuple[Decimal, Decimal]:
         """Return what orders may still buy and sell: on the exchange, perhaps on it, or due and older than one."""
 
+    def traded_after(self, position: int, account: str, category: Category, symbol: str) -> bool:
+        """Tell whether the ledger has learned, behind a position of `last_position`, of what moves a position.
+
+        That is: of an order of this symbol that has fills, or that ended after it may have been on the exchange.
+        """
+
     def last_acknowledged(self, account: str, *, since: datetime, until: datetime) -> OrderLinkId | None:
         """Return the link id of the newest order acknowledged within that time; None: there is none."""
 

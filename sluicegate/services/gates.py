@@ -103,7 +103,7 @@ class Gates:
         if fitted.reduce_only:
             self._check_reduction(fitted, order, account)
         elif order.symbol in account.risk.max_position:
-            buying, selling = self.positions.exposure(account, order)
+            buying, selling = self.positions.exposure(account, order)  # first: what leaves it is in the position
             net = self.positions.net(account, order.category, order.symbol)
             risk.check_position(fitted, account.risk, Holding(net, buying, selling), executed=order.cum_exec_qty)
 
@@ -115,7 +115,7 @@ class Gates:
         if fitted.position_idx or not self.positions.is_current(account.name):
             return
         side = 1 if fitted.side is Side.SELL else -1
-        if side * self.positions.net(account, order.category, order.symbol) > 0:
+        if side * self.positions.shown_net(account.name, order.category, order.symbol) > 0:
             return
         if side * self.positions.confirmed_net(account, order.category, order.symbol) > 0:
             return

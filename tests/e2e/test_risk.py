@@ -15,6 +15,7 @@ LIMITS = {
     "ACCOUNTS__A1__RISK__MAX_NOTIONAL": "700",
     "ACCOUNTS__A1__RISK__PRICE_COLLAR": "0.05",
     "ACCOUNTS__A2__RISK__MAX_ORDERS_PER_MINUTE": "10",
+    "ACCOUNTS__A3__RISK__MAX_POSITION": '{"ETHUSDT": "1"}',
 }
 
 
@@ -37,8 +38,19 @@ def refused(rig: Rig, order_id: str, **fields: str) -> None:
     assert "risk_limit" == wait_until(answer, "the amendment is refused").last_code
 
 
+def buy_one_after_another(rig: Rig, account: str, symbol: str, times: int) -> list[State]:
+    """Buy 0.6 at the market, each time as soon as the ledger knows that the last order is filled."""
+    ends = []
+    for i in range(times):
+        fields = {"account": account, "symbol": symbol, "order_type": "Market", "qty": "0.6", "price": None}
+        receipt = rig.gate.submit(order(f"next-{symbol}-{i}", **fields))
+        wanted = [State.FILLED, State.DEAD]
+        ends.append(rig.gate.wait(receipt.order_id, timeout_s=PATIENCE_S, until=wanted).state)
+    return ends
+
+
 def test_risk_limits_hold_for_orders_batches_and_amendments(tmp_path: Path) -> None:
-    """No way around a limit: not by amending, not by selling below the market, not by a batch."""
+    """No way around a limit: not by amending, not by selling below the market, not by a batch, not by haste."""
     with running(tmp_path, workers=1, settings=LIMITS) as rig:
         live = rig.gate.submit(order("live"))
         rig.gate.wait(live.order_id, timeout_s=PATIENCE_S, until=[State.LIVE])
@@ -55,3 +67,19 @@ def test_risk_limits_hold_for_orders_batches_and_amendments(tmp_path: Path) -> N
             for receipt in many
         ]
         assert [State.LIVE] * 10 + [State.DEAD] == states
+
+        assert [State.FILLED, State.DEAD, State.DEAD] == buy_one_after_another(rig, "a3", "ETHUSDT", 3)
+
+
+def test_position_limit_holds_when_a_stream_that_is_up_loses_positions(tmp_path: Path) -> None:
+    """A fill that the stream showed without its position counts at once."""
+    settings = {"ACCOUNTS__A1__RISK__MAX_POSITION": '{"ETHUSDT": "1"}'}
+    with running(tmp_path, workers=1, settings=settings, accounts={"a1": "1001"}) as rig:
+        rig.start_stream("st1")
+        wait_until(lambda: rig.events("st1", "stream_gap_filled"), "the stream is up")
+        rig.control("faults", match={"topic": "position", "uid": 1001}, fault="lose_event")
+
+        assert [State.FILLED, State.DEAD, State.DEAD] == buy_one_after_another(rig, "a1", "ETHUSDT", 3)
+
+        [held] = [row for row in rig.truth("orders?uid=1001")["list"] if row["cumExecQty"] != "0"]
+        assert "0.6" == held["cumExecQty"]

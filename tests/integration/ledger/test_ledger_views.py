@@ -100,6 +100,30 @@ def test_exposure_counts_what_may_still_trade(ledger: SqlLedger) -> None:
     )
 
 
+def test_what_traded_behind_a_position_is_told_by_account_and_symbol(ledger: SqlLedger) -> None:
+    """Fills count, and orders that ended on the exchange; acknowledgements and other symbols do not."""
+    one, other, gone = accept(ledger, new_order(), new_order(symbol="ETHUSDT"), new_order())
+
+    def traded_after(position: int, account: str = "main") -> bool:
+        return ledger.traded_after(position, account, Category.LINEAR, "BTCUSDT")
+
+    start = ledger.last_position()
+    live = ledger.transition(one, Event.SEEN_OPEN, {}, {})
+    lost = ledger.transition(gone, Event.SEEN_OPEN, {}, {})
+    ledger.transition(other, Event.SEEN_FILLED, {"cum_exec_qty": Decimal(1)}, {})
+    assert live is not None
+    assert lost is not None
+    assert not traded_after(start)
+
+    ledger.transition(live, Event.SEEN_PARTIALLY_FILLED, {"cum_exec_qty": Decimal("0.5")}, {})
+    assert (True, False) == (traded_after(start), traded_after(start, "b"))
+    filled = ledger.last_position()
+    assert not traded_after(filled)
+
+    ledger.transition(lost, Event.SEEN_CANCELLED, {}, {})
+    assert traded_after(filled)
+
+
 def test_events_after_continue_where_a_reader_stopped(ledger: SqlLedger) -> None:
     """Every event has a position; reading on from it misses and repeats nothing."""
     [one] = accept(ledger, new_order())
