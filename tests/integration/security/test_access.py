@@ -279,6 +279,30 @@ def test_configuration_that_processes_tell_holds_no_secret(place: Fortress) -> N
     assert [] == [word for word in (*PASSWORDS.values(), "sim-secret-1001", "sim-key-1001") if word in shown]
 
 
+@pytest.mark.parametrize("name", ["w1", "s1"])
+def test_flower_shows_a_worker_and_no_secret(place: Fortress, name: str) -> None:
+    """Its user of the broker may read what workers answer; the page with their configuration holds no secret."""
+    _wait_for_flower(place)
+    auth = ("sluicegate", PASSWORDS["web"])
+
+    def known() -> str | None:
+        listed = httpx.get(place.flower_url + "/workers?json=1", auth=auth, timeout=60).json()["data"]
+        return next((row["hostname"] for row in listed if row["hostname"].startswith(f"{name}@")), None)
+
+    wait_until(lambda: known() is not None, f"Flower knows {name}")
+    seen: dict[str, str] = {}
+
+    def shows() -> bool:
+        answer = httpx.get(f"{place.flower_url}/worker/{known()}", auth=auth, timeout=60)
+        seen["page"] = answer.text
+        return answer.status_code == 200 and "broker_url" in answer.text
+
+    wait_until(shows, f"Flower shows the configuration of {name}")
+    assert [] == [
+        word for word in (*PASSWORDS.values(), "sim-secret-1001", "sim-key-1001") if word in seen["page"]
+    ]
+
+
 def _wait_for_flower(place: Fortress) -> None:
     def answers() -> bool:
         try:
