@@ -21,6 +21,7 @@ from sluicegate.domain.holdings import AccountView
 from sluicegate.domain.pace import full_jitter
 from sluicegate.domain.records import Severity
 from sluicegate.ports import Account
+from sluicegate.services.reconcile import overlooked
 from sluicegate.services.witness import Batch
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class Session:
     _parcels: asyncio.Queue[Parcel] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
     _wallets: list[Parcel] = field(default_factory=list)
     _rejected: dict[str, str] = field(default_factory=dict)
-    _is_filled: bool = False
+    _filled_at: datetime | None = None
     _is_behind: bool = False
     _since: float = field(default_factory=time.monotonic)
     _event_ms: int = 0
@@ -70,7 +71,7 @@ class Session:
     @property
     def is_up(self) -> bool:
         """Tell whether nothing that happens to orders is missed now."""
-        return self._is_filled and not {ORDER, EXECUTION} & self._rejected.keys()
+        return self._filled_at is not None and not {ORDER, EXECUTION} & self._rejected.keys()
 
     async def run(self) -> None:
         """Follow until the connection is over.
@@ -230,7 +231,7 @@ class Session:
             await asyncio.sleep(full_jitter(tries, base_s=1.0, cap_s=10.0, rng=random.random))
             tries += 1
         took_s = time.monotonic() - self._since
-        self._is_filled = True
+        self._filled_at = self.container.clock.now()
         self.container.metrics.gap_filled(took_s)
         self.container.metrics.set("stream_up", {"account": self.name}, float(self.is_up))
         log.info("stream_gap_filled", account=self.name, seconds=round(took_s, 3), since_ms=since_ms, **done)
@@ -265,7 +266,7 @@ class Session:
             raise StreamEnded("a younger holder follows the account", reason="fenced")
 
     def _look_for_staleness(self, now: datetime) -> None:
-        """See whether an order was acknowledged that the stream did not show.
+        """See whether an order was acknowledged, or changed as a comparison found, that the stream did not show.
 
         Raises:
             StreamEnded: it was: the topics are dead, or an event was lost; the gap is filled after a reconnect.
@@ -273,9 +274,16 @@ class Session:
         if self._subscribed_at is None:
             return
         until = now - timedelta(seconds=self.container.settings.stream.stale_s)
-        missing = self.container.ledger.last_acknowledged(self.name, since=self._subscribed_at, until=until)
+        missing: str | None = self.container.ledger.last_acknowledged(
+            self.name, since=self._subscribed_at, until=until
+        )
         if missing is not None and missing not in self._shown:
             raise StreamEnded(f"order {missing} was acknowledged and not shown", reason="stale")
+        if self._filled_at is None or not self._parcels.empty():
+            return  # what a comparison found may be known by now, or come next
+        missing = overlooked(self.container.ledger.doubts(self.name), self._filled_at)
+        if missing is not None:
+            raise StreamEnded(f"a comparison found what was not shown: {missing}", reason="stale")
 
     def _exchange_ms(self) -> int:
         return self.account.clock.to_exchange_ms(self.container.clock.now())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -48,7 +48,8 @@ class Reconciler:
 
     A difference is looked at, order by order, and nearly always explained by that: an event was lost, and the
     ledger follows. One that two comparisons in a row find is unexplained: it opens an incident, which closes by
-    itself when a comparison does not find it any more.
+    itself when a comparison does not find it any more. A stream that did not show what an order became reads so in
+    the doubts that a comparison leaves in the ledger, and connects again.
 
     Args:
         interval_s: between two comparisons of an account; a stream asks for one after each gap.
@@ -165,7 +166,8 @@ class Reconciler:
         for difference in found:
             known = before.get(difference.key)
             is_told = known is not None
-            doubts[difference.key] = {"since": (known or {}).get("since", now.isoformat()), "is_told": is_told}
+            since = (known or {}).get("since", now.isoformat())
+            doubts[difference.key] = {"since": since, "is_told": is_told, "kind": difference.kind.value}
             if is_told:
                 self.ledger.open_incident(
                     _incident(name, difference.key),
@@ -199,6 +201,19 @@ class Reconciler:
             for state in states
             if f":{uid}:{REALTIME}:" in state.name or f":{uid}:{POSITIONS}:" in state.name
         )
+
+
+def overlooked(doubts: Mapping[str, Any], since: datetime) -> str | None:
+    """Return the key of a difference that a stream which was up since then should have prevented; None for none.
+
+    Args:
+        doubts: what the last comparison left in the ledger.
+        since: when the ledger had everything, by the gap that was filled.
+    """
+    for key, doubt in doubts.items():
+        if doubt.get("kind") in LOOKED_AT and datetime.fromisoformat(doubt["since"]) > since + SETTLED:
+            return key
+    return None
 
 
 def _incident(name: str, key: str) -> str:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import OrderId
 from tests.rig import Rig, running, wait_until
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 LINEAR = {"account": "a1", "category": "linear", "symbol": "BTCUSDT", "side": "Buy", "order_type": "Limit"}
 
 
@@ -155,6 +157,28 @@ def test_stream_that_answers_pings_and_says_nothing_is_noticed(rig: Rig) -> None
 
     await_filled(rig, orders)
     assert_as_on_the_exchange(rig, orders)
+
+
+def test_stream_that_is_silent_while_resting_orders_trade_is_noticed(rig: Rig) -> None:
+    """Nothing new is acknowledged: the comparison that finds the fills gives a dead stream away."""
+    holder = up(rig)
+    orders = rest(rig, 2)
+    shown_until = rig.container.clock.now() + timedelta(seconds=300)  # what a stream has shown rests for 600 s
+
+    def are_shown() -> bool:
+        return all((rig.gate.status(order_id).wake_at or NEVER) > shown_until for order_id in orders)
+
+    wait_until(are_shown, "the stream has shown them")
+    rig.control("stream", action="silence", uid=1001, answers=True)
+    fill(rig)
+
+    def is_given_away() -> bool:
+        ends = rig.events(holder, "stream_ended")
+        return any(end["reason"] == "stale" and "comparison" in end["error"] for end in ends)
+
+    wait_until(is_given_away, "it is found stale")
+    await_filled(rig, orders)
+    assert up(rig)
 
 
 def test_account_of_a_killed_process_is_taken_over(rig: Rig) -> None:
