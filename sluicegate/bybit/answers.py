@@ -33,6 +33,11 @@ class Reply:
     time_ms: int | None
 
 
+_NO_BUNDLE = "Could not find a suitable TLS CA certificate bundle"
+"""How requests says, before it connects, that the file of CA certificates is gone; a bare `OSError`.
+
+Source: requests 2.32, `HTTPAdapter.cert_verify`.
+"""
 _UNCONNECTED = (
     requests.exceptions.ConnectTimeout,
     requests.exceptions.InvalidSchema,
@@ -133,6 +138,8 @@ class AnswerReader:
                 return self._refused(_http_code(error.status_code), error, is_write=is_write)
             case requests.exceptions.RequestException():
                 return self._network(error)
+            case OSError() if str(error).startswith(_NO_BUNDLE):
+                return self._never_sent("tls_verify_failed", error)
             case FrameRefused() | SignInRefused() | Unreached() | Unanswered():
                 return self._trade(error)
             case _:  # not JSON, or JSON of a shape that pybit or we trip over: the request was sent

@@ -61,6 +61,19 @@ def test_place_with_the_right_bundle_is_acknowledged(authority: Authority) -> No
     assert arrived == 1
 
 
+def test_place_whose_bundle_is_gone_is_never_sent_and_halts(authority: Authority, tmp_path: Path) -> None:
+    """Without the CA's certificates nothing leaves this host, and no later attempt can do better."""
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(authority.bundle.read_bytes())
+    with VenueServer(tls=authority.server()) as server:
+        desk = open_desk(server.url, PATIENT.model_copy(update={"ca_bundle": bundle}))
+        bundle.unlink()
+        outcome = place(desk).outcome
+        arrived = len(server.requests)
+    assert isinstance(outcome, NeverSent)
+    assert ("tls_verify_failed", Action.HALT_ACCOUNT, 0) == (outcome.code, outcome.action, arrived)
+
+
 def test_place_ignores_the_bundle_of_the_environment(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
