@@ -73,10 +73,11 @@ def labels(alert: str) -> dict[str, str]:
         ("SchedulerStalled", ["OrdersOverdue"], ["CancelsWait", "NoWorker job=sluicegate-worker"]),
         ("DependencyDown dependency=ledger", ["SchedulerStalled"], ["NoWorker job=sluicegate-worker"]),
         (
-            "AccountHalted account=a",
+            "AccountHalted account=a reason=key_refused",
             ["StreamSilent account=a"],
             ["StreamSilent account=b", "DeadLetters account=a"],
         ),
+        ("AccountHalted account=a reason=breaker", ["Backlog account=a"], ["StreamSilent account=a"]),
     ],
 )
 def test_cause_silences_what_follows_from_it_and_nothing_else(
