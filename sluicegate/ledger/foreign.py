@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from sluicegate.domain.holdings import ForeignOrder
 from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State, next_state
 from sluicegate.domain.orders import OrderId
 from sluicegate.domain.records import EVENT_OF_STATUS, Fill, Sighting
 from sluicegate.ledger.executions import upsert
-from sluicegate.ledger.store import COUNTED, Store
+from sluicegate.ledger.store import COUNTED, Store, batches
 from sluicegate.ledger.tables import FOREIGN_EXECUTIONS, FOREIGN_ORDERS
 
 FUNDING = "Funding"
 """The `execType` of a funding payment, which is no execution of an order; the wallet shows it."""
+
+UNKNOWN = "Unknown"
+"""The `status` of an order that ended while nobody listened, and that no list shows."""
 
 
 class Foreign(Store):
@@ -36,6 +39,17 @@ class Foreign(Store):
         query = select(FOREIGN_ORDERS).where(f.account == account, f.is_open).order_by(f.first_seen_at)
         with self._reading() as connection:
             return [_to_foreign(row) for row in connection.execute(query)]
+
+    def close_foreign(
+        self, account: str, exchange_order_ids: Sequence[str], *, before_ms: int, at: datetime
+    ) -> None:
+        """Mark foreign orders as ended, nobody knows how; see the port."""
+        f = FOREIGN_ORDERS.c
+        with self._writing() as connection:
+            for some in batches(exchange_order_ids):
+                lost = (f.account == account, f.exchange_order_id.in_(some), f.is_open, f.updated_ms < before_ms)
+                fresh = {"is_open": False, "status": UNKNOWN, "seen_at": at}
+                connection.execute(update(FOREIGN_ORDERS).where(*lost).values(fresh))
 
 
 def store_foreign_orders(

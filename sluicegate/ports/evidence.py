@@ -128,6 +128,11 @@ class EvidenceLedger(Protocol):
     def foreign_open(self, account: str) -> list[ForeignOrder]:
         """Return the open orders of an account that Sluicegate did not place."""
 
+    def close_foreign(
+        self, account: str, exchange_order_ids: Sequence[str], *, before_ms: int, at: datetime
+    ) -> None:
+        """Mark open foreign orders as ended with status `Unknown`; those that changed since `before_ms` stay."""
+
     def events_after(self, position: int, *, limit: int) -> list[OrderUpdate]:
         """Return events of all orders behind a position, oldest first."""
 

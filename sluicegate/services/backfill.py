@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import Final, TypeVar
 import structlog
 
 from sluicegate.domain.errors import ExchangeUnavailable
-from sluicegate.domain.holdings import Balance, Position
+from sluicegate.domain.holdings import Balance, ForeignOrder, Position
 from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
 from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order
 from sluicegate.domain.records import Fill, Sighting
@@ -87,12 +88,16 @@ class Backfill:
             LedgerUnavailable, ConfigurationError: as everywhere.
         """
         account = self.accounts.get(name)
+        others = self.ledger.foreign_open(name)  # first: what is not in the list then has ended
         opened = self.list_open(account)
         fills = self._list_fills(account, self._start_ms(account, since_ms))
         away = [order for order in self._away(name) if order.link_id not in opened.links]
-        closed = self._list_closed(account, away)
+        shown = {seen.exchange_order_id for seen in opened.sightings}
+        gone = [other for other in others if other.exchange_order_id not in shown]
+        closed = self._list_closed(account, away, gone)
         done = self.witness.take_orders(name, [*closed, *opened.sightings], fills)
         self._wake_rest(away, closed)
+        self._close_rest(name, gone, opened.asked_at_ms)
         positions = self.refresh_positions(account)
         self.refresh_balances(account)
         return {
@@ -157,11 +162,15 @@ class Backfill:
         shown.reverse()
         return shown
 
-    def _list_closed(self, account: Account, away: list[Order]) -> list[Sighting]:
+    def _list_closed(self, account: Account, away: list[Order], gone: list[ForeignOrder]) -> list[Sighting]:
         """List the orders that ended, until all that are looked for were found or are older than the page."""
         shown: list[Sighting] = []
-        for category in {order.category for order in away}:
-            missing = {order.link_id for order in away if order.category is category}
+        wanted: dict[Category, set[str]] = defaultdict(set)
+        for order in away:
+            wanted[order.category].add(order.link_id)
+        for other in gone:  # it may have no link id
+            wanted[Category(other.category)].add(other.exchange_order_id)
+        for category, missing in wanted.items():
 
             def ask(cursor: str | None, category: Category = category) -> Page[Sighting]:
                 return account.exchange.list_closed(category, cursor=cursor)
@@ -169,7 +178,7 @@ class Backfill:
             pages = max(2, len(missing) // 10)
             for page in self._pages(account, HISTORY, category, ask, min(pages, ORDER_PAGES), is_whole=False):
                 shown += page.rows
-                missing -= {seen.link_id for seen in page.rows}
+                missing -= {name for seen in page.rows for name in (seen.link_id, seen.exchange_order_id)}
                 if not missing:
                     break
         shown.reverse()
@@ -181,6 +190,12 @@ class Backfill:
         for order in away:
             if order.link_id not in found:
                 self.ledger.wake(order.order_id, self.clock.now())
+
+    def _close_rest(self, name: str, gone: list[ForeignOrder], asked_at_ms: int) -> None:
+        """Close foreign orders that no list shows; of spot, a list without a filter may not show every kind."""
+        ids = [other.exchange_order_id for other in gone if other.category != Category.SPOT.value]
+        if ids:
+            self.ledger.close_foreign(name, ids, before_ms=asked_at_ms - OVERLAP_MS, at=self.clock.now())
 
     def _away(self, name: str) -> list[Order]:
         return self.ledger.list_orders(OrderFilter(account=name, states=AWAY, limit=20_000))

@@ -239,7 +239,7 @@ def test_orders_of_others_are_seen_and_not_adopted(rig: Rig, monkeypatch: pytest
 
 
 def test_children_of_an_order_are_linked_to_it(rig: Rig) -> None:
-    """Take profit and stop loss that come with an order name their parent."""
+    """Take profit and stop loss name their parent, and end with it in a gap of the stream, too."""
     (order_id,) = rest(rig, 1, take_profit="70000", stop_loss="50000")
     fill(rig)
     await_filled(rig, [order_id])
@@ -247,6 +247,12 @@ def test_children_of_an_order_are_linked_to_it(rig: Rig) -> None:
     children = wait_until(lambda: rig.container.ledger.children(OrderId(order_id)), "its children are known")
 
     assert {"TakeProfit", "StopLoss"} >= {child.stop_order_type for child in children}
+
+    rig.control("stream", action="close", uid=1001, seconds=3)
+    fill(rig, "75000")
+    wait_until(lambda: rig.container.ledger.foreign_open("a1") == [], "what ended in the gap is closed")
+    ended = {child.stop_order_type: child.status for child in rig.container.ledger.children(OrderId(order_id))}
+    assert "Filled" == ended["TakeProfit"]
 
 
 def test_refused_authentication_halts_the_account(rig: Rig) -> None:

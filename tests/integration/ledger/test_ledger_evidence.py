@@ -257,6 +257,21 @@ def test_foreign_orders_are_kept_and_never_adopted(ledger: SqlLedger) -> None:
     assert order == ledger.get(order.order_id)
 
 
+def test_foreign_orders_that_no_list_shows_are_closed(ledger: SqlLedger) -> None:
+    """They ended, nobody knows how; one that changed meanwhile stays open, and a later word still counts."""
+    theirs = replace(seen(sent(ledger), "New"), link_id="", exchange_order_id="f-1")
+    young = replace(theirs, exchange_order_id="f-2", updated_ms=theirs.updated_ms + 1)
+    show(ledger, theirs, young)
+
+    ledger.close_foreign("other", ["f-1"], before_ms=young.updated_ms, at=NOON)
+    assert 2 == len(ledger.foreign_open("main"))
+    ledger.close_foreign("main", ["f-1", "f-2"], before_ms=young.updated_ms, at=NOON)
+    assert ["f-2"] == [known.exchange_order_id for known in ledger.foreign_open("main")]
+
+    assert 1 == show(ledger, replace(theirs, status="PartiallyFilled", updated_ms=young.updated_ms)).foreign
+    assert {"f-1", "f-2"} == {known.exchange_order_id for known in ledger.foreign_open("main")}
+
+
 def test_child_orders_are_linked_to_their_parent(ledger: SqlLedger) -> None:
     """Take profit and stop loss that came with an order name it."""
     order = sent(ledger)
