@@ -1,7 +1,12 @@
-"""The Celery app of a worker process. `celery -A workers.app` works too; `sluicegate worker` is the usual way."""
+"""The Celery app of a worker process. `sluicegate worker` is the usual way to start one.
+
+`celery -A workers.app worker --queues orders,celery` works too, on threads and with `/metrics` like the usual way:
+one process holds all the sums. Celery's own choice, processes, would serve none.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import structlog
@@ -10,7 +15,7 @@ from celery import Celery, signals
 from sluicegate.bootstrap import Container
 from sluicegate.config import load_settings
 from sluicegate.messages import create_app
-from workers import guard, order_events, poison, tasks
+from workers import guard, metrics_endpoint, order_events, poison, tasks
 from workers.connection import SoonConnection
 
 log = structlog.get_logger(__name__)
@@ -29,6 +34,7 @@ def build(container: Container) -> Celery:
     signals.worker_ready.connect(_say_ready, weak=False)
     app = create_app(container.settings)
     app.amqp.Connection = SoonConnection
+    app.conf.update(worker_pool="threads", worker_concurrency=container.settings.worker.concurrency)
     app.set_current()
     tasks.register(app, container)
     return app
@@ -45,5 +51,11 @@ def _say_ready(**_arguments: Any) -> None:
 def __getattr__(name: str) -> Celery:
     """Build the app when Celery's own command asks for it."""
     if name in {"app", "celery"}:
-        return build(Container(load_settings(), "worker"))
+        container = Container(load_settings(), "worker")
+
+        def serve(**_arguments: Any) -> None:
+            metrics_endpoint.serve(container, f"celery-{os.getpid()}")
+
+        signals.worker_init.connect(serve, weak=False)
+        return build(container)
     raise AttributeError(name)
