@@ -194,7 +194,7 @@ class Exchange:
         return client
 
 
-def eventually(probe: Callable[[], T | None], timeout_s: float = 10) -> T:
+def eventually(probe: Callable[[], T | None], timeout_s: float = 60) -> T:
     """Ask until the answer is truthy, and return it."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
