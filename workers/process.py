@@ -76,14 +76,13 @@ class WarmUp(threading.Thread):
 
 
 def start(app: object, name: str, queues: Sequence[str], concurrency: int) -> None:
-    """Start Celery's worker in this process, on threads."""
+    """Start Celery's worker in this process, on threads as the app says."""
     app.worker_main(  # type: ignore[attr-defined]
         [
             "--quiet",
             "worker",
             f"--hostname={name}@%h",
             f"--queues={','.join(queues)}",
-            "--pool=threads",
             f"--concurrency={concurrency}",
             "--without-gossip",
             "--without-mingle",

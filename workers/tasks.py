@@ -25,6 +25,7 @@ from workers import order_events
 log = structlog.get_logger(__name__)
 
 RETRY_ACCEPT_S = 3
+UNFORESEEN = "a fault nobody foresaw; see the log of the worker"
 
 
 def register(app: Celery, container: Container) -> None:
@@ -38,7 +39,7 @@ def register(app: Celery, container: Container) -> None:
     @app.task(name=EXECUTE)
     def execute(order_id: str) -> str:
         """Send an order."""
-        return _guarded(container, EXECUTE, order_id, lambda known: container.executor.execute([known])[known])
+        return _guarded(container, EXECUTE, order_id, lambda known: _execute(container, known))
 
     @app.task(name=EXECUTE_MANY, bind=True)
     def execute_many(self: Task, order_ids: list[str]) -> str:
@@ -71,6 +72,10 @@ def _guarded(container: Container, task: str, order_id: str, act: Callable[[Orde
         return type(e).__name__
     log.debug("task_done", task=task, order_id=order_id, result=result)
     return result
+
+
+def _execute(container: Container, order_id: OrderId) -> str:
+    return container.executor.execute([order_id]).get(order_id, UNFORESEEN)
 
 
 def _execute_many(task: Task, order_ids: list[str], container: Container) -> str:
