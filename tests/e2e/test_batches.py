@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,8 +14,9 @@ from celery import Celery
 
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import OrderRequest
+from sluicegate.messages import EXECUTE_MANY
 from sluicegate.services.lanes import CREATE, CREATE_BATCH
-from tests.rig import Rig, wait_until
+from tests.rig import Rig, running, wait_until
 
 _numbers = itertools.count()
 
@@ -92,6 +94,20 @@ def test_orders_handed_over_together_use_both_lanes_within_their_limits(rig: Rig
         assert "10006" not in seen["ret_codes"], seen
         assert seen["max_per_second"] <= seen["limit"], seen
     assert figures(rig, 1001, CREATE_BATCH)["requests"] < used[CREATE_BATCH]
+
+
+def test_orders_go_one_a_request_in_one_message_when_batches_are_off(tmp_path: Path) -> None:
+    """The second lane is not touched; that a message carries several is nobody's business but the workers'."""
+    settings = {"EXCHANGE__BATCHES": "false", "LOG_LEVEL": "DEBUG"}
+    with running(tmp_path, workers=1, settings=settings, accounts={"a1": "1001"}) as rig:
+        ids = submit(rig, orders(8, "a1"))
+        await_live(rig, ids)
+        assert Counter({CREATE: 8}) == lanes(rig, ids)
+        assert 8 == figures(rig, 1001, CREATE)["ret_codes"]["0"]
+        assert {} == figures(rig, 1001, CREATE_BATCH)
+        wait_until(lambda: rig.events("w1", "task_done"), "the worker tells what it did")
+        carried = [line for line in rig.events("w1", "task_done") if line["task"] == EXECUTE_MANY]
+        assert set(ids) <= {order_id for line in carried for order_id in line["result"]}
 
 
 def test_long_line_of_one_account_does_not_hold_up_another(rig: Rig) -> None:

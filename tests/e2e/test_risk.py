@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sluicegate.domain.lifecycle import State
-from sluicegate.domain.orders import OrderRequest
+from sluicegate.domain.orders import OrderId, OrderRequest
 from sluicegate.domain.records import ChangeState
 from tests.rig import PATIENCE_S, Rig, running, wait_until
 
@@ -72,7 +72,7 @@ def test_risk_limits_hold_for_orders_batches_and_amendments(tmp_path: Path) -> N
 
 
 def test_position_limit_holds_when_a_stream_that_is_up_loses_positions(tmp_path: Path) -> None:
-    """A fill that the stream showed without its position counts at once."""
+    """A fill that the stream showed without its position counts at once; unknown, the position stops orders."""
     settings = {"ACCOUNTS__A1__RISK__MAX_POSITION": '{"ETHUSDT": "1"}'}
     with running(tmp_path, workers=1, settings=settings, accounts={"a1": "1001"}) as rig:
         rig.start_stream("st1")
@@ -83,3 +83,19 @@ def test_position_limit_holds_when_a_stream_that_is_up_loses_positions(tmp_path:
 
         [held] = [row for row in rig.truth("orders?uid=1001")["list"] if row["cumExecQty"] != "0"]
         assert "0.6" == held["cumExecQty"]
+
+        part = rig.gate.submit(order("part", symbol="ETHUSDT", order_type="Market", qty="0.1", price=None))
+        rig.gate.wait(part.order_id, timeout_s=PATIENCE_S, until=[State.FILLED])
+        rig.fault("drop_before", path="/v5/position/list*", probability=1)
+        less = order("less", symbol="ETHUSDT", order_type="Market", qty="0.3", price=None)
+        waits = rig.gate.submit(less).order_id
+
+        def is_put_off() -> bool:
+            return bool(
+                {"deferred", "backed_off"} & {event.event for event in rig.container.ledger.events(OrderId(waits))}
+            )
+
+        wait_until(is_put_off, "an order whose position nobody tells waits")
+        assert 2 == len(rig.truth("orders?uid=1001")["list"])
+        rig.clear_faults()
+        assert State.FILLED is rig.gate.wait(waits, timeout_s=PATIENCE_S, until=[State.FILLED, State.DEAD]).state
