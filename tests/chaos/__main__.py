@@ -1,7 +1,7 @@
 """Long chaos: `python -m tests.chaos --minutes 10 [--seed N]`; `make chaos` calls it.
 
-Runs follow each other, on SQLite and PostgreSQL in turn, each with its own seed, until the time is over or, with
-`--runs`, so many are done: `python -m tests.chaos --runs 30 --orders 2000 --report results.json`.
+Runs follow each other, each with its own seed, even ones on SQLite and odd ones on PostgreSQL, until the time is
+over or, with `--runs`, so many are done: `python -m tests.chaos --runs 30 --orders 2000 --report results.json`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ ROOT = Path(__file__).parents[2]
 def main() -> int:
     """Run chaos; 1 when something was lost, doubled, unexplained, leaked or strange, or too little was done."""
     options = _parser().parse_args()
-    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
+    first = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped on the way out
     configure_logs("ERROR", "json", process="chaos")
     results: list[dict[str, Any]] = []
     postgres = PostgresServer()
     try:
         postgres.start()
-        for number in _numbers(options):
-            uses_postgres = options.ledger == "postgresql" or (options.ledger == "both" and number % 2 == 1)
-            report = _run_once(postgres if uses_postgres else None, seed + number, options)
+        for seed in _seeds(first, options):
+            uses_postgres = options.ledger == "postgresql" or (options.ledger == "both" and seed % 2 == 1)
+            report = _run_once(postgres if uses_postgres else None, seed, options)
             sys.stdout.write(f"{report}\n")
             sys.stdout.flush()
             results.append(_result(report, options))
@@ -50,12 +50,12 @@ def main() -> int:
     return _sum_up(results)
 
 
-def _numbers(options: argparse.Namespace) -> Iterator[int]:
-    """Count the runs, until there are enough or the time is over."""
+def _seeds(first: int, options: argparse.Namespace) -> Iterator[int]:
+    """Yield a seed a run, until there are enough runs or the time is over."""
     give_up_at = time.monotonic() + options.minutes * 60
     number = 0
     while number < options.runs if options.runs else number == 0 or time.monotonic() < give_up_at:
-        yield number
+        yield first + number
         number += 1
 
 

@@ -125,6 +125,7 @@ def _check_order(evidence: Evidence, order: Order, row: Row | None) -> Iterator[
     yield from _check_amends(order, trail, {change.change_id: change for change in changes}, row)
     for change in changes:
         yield from _check_change(order, change, row)
+        yield from _check_change_trail(change, trail)
 
 
 def _check_trail(order: Order, trail: list[OrderEvent]) -> Iterator[Breach]:
@@ -253,6 +254,17 @@ def _check_amends(
             yield Breach("amend_lost", order.order_id, f"{name} {values} is done; here {here}")
         if row is not None and Decimal(row[name]) not in values:
             yield Breach("amend_lost", order.order_id, f"{name} {values} is done, there {row[name]}")
+
+
+def _check_change_trail(change: Change, trail: list[OrderEvent]) -> Iterator[Breach]:
+    """A change leaves notes, which have no version of their own: its request, and what it ended as."""
+    of_mine = [event.event for event in trail if event.detail.get("change_id") == change.change_id]
+    wanted = [f"{change.kind.value}_requested"]
+    if change.state not in OPEN_CHANGES:
+        wanted.append(f"{change.kind.value}_{change.state.value}")
+    for name in wanted:
+        if name not in of_mine:
+            yield Breach("trail", change.change_id, f"{change.kind} is {change.state}, and has no event {name}")
 
 
 def _check_change(order: Order, change: Change, row: Row | None) -> Iterator[Breach]:

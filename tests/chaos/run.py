@@ -40,7 +40,10 @@ QUICK = {
     "STREAM__BACKOFF_CAP_S": "2",
     "STREAM__LEASE_S": "3",
 }
-_STRANGE = re.compile(r"raised unexpected|Unrecoverable error")
+_STRANGE = re.compile(
+    r"raised unexpected|Unrecoverable error"
+    r"|fault_kept_apart|acknowledgement_not_written|order_unreadable|poison_message"
+)
 
 
 @dataclass

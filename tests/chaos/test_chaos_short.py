@@ -26,6 +26,10 @@ def assert_nothing_broken(run: ChaosRun, capsys: pytest.CaptureFixture[str]) -> 
         report = run.run(DURATION_S)
         sys.stdout.write(f"{report}\n")
     assert report.is_clean, str(report)
+    assert report.orders >= 50
+    assert report.executions > 0
+    assert report.faults.total() >= 5, "hardly anything was struck"
+    assert report.exchange_faults.total() > 0, "the exchange answered everything as it should"
 
 
 def seed() -> int:

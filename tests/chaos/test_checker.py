@@ -205,6 +205,22 @@ BROKEN: dict[str, tuple[str, Callable[[], Evidence]]] = {
         "trail",
         lambda: replace(LIVE_ONE, orders={ID: order(State.LIVE, version=3, attempts=2)}),
     ),
+    "a change that nobody asked for": (
+        "trail",
+        lambda: replace(
+            LIVE_ONE,
+            changes={ID: [change(ChangeKind.CANCEL, ChangeState.REFUSED)]},
+            events={ID: [ACCEPTED, CLAIMED, LIVE, event("cancel_refused", 3, "live", "live", change_id="ch-1")]},
+        ),
+    ),
+    "a change whose end is not told": (
+        "trail",
+        lambda: replace(
+            LIVE_ONE,
+            changes={ID: [change(ChangeKind.CANCEL, ChangeState.REFUSED)]},
+            events={ID: [ACCEPTED, CLAIMED, LIVE, event("cancel_requested", 3, "live", "live", change_id="ch-1")]},
+        ),
+    ),
     "a change still open": (
         "open_change",
         lambda: replace(LIVE_ONE, changes={ID: [change(ChangeKind.CANCEL, ChangeState.SUBMITTING)]}),
