@@ -146,7 +146,7 @@ def _judge_persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
             "the broker keeps no append-only file",
             cause="After its restart the buckets are empty: workers wait until they are trusted again. No order "
             "is lost, the ledger has them.",
-            fix="CONFIG SET appendonly yes, and the same in its configuration file.",
+            fix="CONFIG SET appendonly yes and appendfsync always, and the same in its configuration file.",
         )
 
 

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from stack_process import Up, living, run, wait_until
+
+from sluicegate.ratelimit.durability import loses_nothing
 
 FLOWER_AUTH = "someone:some-password"
 
@@ -88,6 +91,12 @@ def test_up_takes_thirty_orders_to_the_exchange(stack: Up, tmp_path: Path):
     assert any("sluicegate_exchange_responses_total{" in page and 'ret_code="0"' in page for page in pages)
     buckets = told(stack, "buckets")
     assert any("1001" in bucket["bucket"] and bucket["limit"] == 10 for bucket in buckets)
+
+
+def test_up_broker_restarted_with_its_data_has_lost_nothing(stack: Up):
+    """Each grant of the buckets is on the disk before anybody spends it, so that no window is waited for."""
+    with redis.Redis.from_url(stack.noted["broker_url"]) as client:
+        assert loses_nothing(client)
 
 
 def test_up_shows_tasks_in_flower_behind_its_password(stack: Up):

@@ -157,7 +157,9 @@ class Stack:
 
         port = probes.free_port()
         command = [str(get_binary_path()), "--port", str(port), "--bind", probes.HOST, "--save", ""]
-        command += ["--appendonly", "yes", "--dir", str(self.home / "valkey"), "--maxmemory-policy", "noeviction"]
+        # A restart then costs the buckets no window: ADR 12.
+        command += ["--appendonly", "yes", "--appendfsync", "always"]
+        command += ["--dir", str(self.home / "valkey"), "--maxmemory-policy", "noeviction"]
         child = Child(
             "broker", command, dict(os.environ), self._log("broker"), lambda _c: probes.answers_ping(port)
         )
