@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import structlog
 
@@ -18,14 +16,13 @@ from sluicegate.domain.errors import BrokerUnavailable, OrderRejected, Sluicegat
 from sluicegate.domain.pace import full_jitter
 from sluicegate.services.valve import QUERY_API
 from streams.session import Session
+from streams.threads import Threads
 
 log = structlog.get_logger(__name__)
 
 LONG_LIFE_S: Final = 60.0
 """After a connection that lived so long the waits start small again."""
 HALTED_S: Final = 2.0
-
-Done = TypeVar("Done")
 
 
 class Keeper:
@@ -34,14 +31,14 @@ class Keeper:
     Args:
         name: of the account.
         container: the objects of the process.
-        pool: threads for what blocks.
+        threads: for what blocks.
     """
 
-    def __init__(self, name: str, container: Container, pool: Executor) -> None:
+    def __init__(self, name: str, container: Container, threads: Threads) -> None:
         self._name = name
         self._container = container
         self._settings = container.settings.stream
-        self._pool = pool
+        self._threads = threads
         self._fence = 0
         self._heard_at = time.monotonic()
         self._stream: PrivateStream | None = None
@@ -64,7 +61,7 @@ class Keeper:
     async def _take(self) -> int | None:
         """Take or renew the lease: its token, 0 when someone else has it, None when nobody knows."""
         try:
-            return await self._do(self._container.stream_leases.take, self._name)
+            return await self._threads.do(self._container.stream_leases.take, self._name)
         except BrokerUnavailable as e:
             log.warning("stream_lease_unknown", account=self._name, error=str(e))
             return None
@@ -102,7 +99,7 @@ class Keeper:
 
     async def _give_back(self) -> None:
         try:
-            await self._do(self._container.stream_leases.give_back, self._name)
+            await self._threads.do(self._container.stream_leases.give_back, self._name)
         except BrokerUnavailable as e:
             log.warning("stream_lease_kept", account=self._name, error=str(e))
 
@@ -157,7 +154,7 @@ class Keeper:
 
     async def _session(self) -> Session:
         container = self._container
-        account = await self._do(container.accounts.get, self._name)
+        account = await self._threads.do(container.accounts.get, self._name)
         settings = container.settings
         environment = settings.account(self._name).environment
         address = settings.simulator_address if environment is Environment.SIMULATOR else None
@@ -172,16 +169,16 @@ class Keeper:
             settings.stream.to_beat(),
             settings.exchange,
         )
-        return Session(container, account, lambda: self._fence, stream, self._pool)
+        return Session(container, account, lambda: self._fence, stream, self._threads)
 
     async def _wait_for_leave(self) -> None:
         """Wait until the account is not halted and the budget has a connection for it."""
         while True:
-            halt = await self._do(self._container.halts.silencing, self._name)
+            halt = await self._threads.do(self._container.halts.silencing, self._name)
             if halt is not None:
                 await asyncio.sleep(HALTED_S)
                 continue
-            wait_s = await self._do(self._container.connection_budget.wait_s)
+            wait_s = await self._threads.do(self._container.connection_budget.wait_s)
             if wait_s <= 0:
                 return
             log.warning("stream_budget_spent", account=self._name, wait_s=round(wait_s, 1))
@@ -191,8 +188,10 @@ class Keeper:
         """Ask by REST why the authentication was refused; the code there says whether the account must halt."""
         log.error("stream_auth_refused", account=self._name)
         try:
-            await self._do(self._query_key)
-            await self._do(self._container.accounts.resync_clock, self._name)  # the key is good: is it the time?
+            await self._threads.ask(self._query_key)
+            await self._threads.ask(
+                self._container.accounts.resync_clock, self._name
+            )  # the key is good: is it the time?
         except OrderRejected as e:
             await self._obey(e)
         except SluicegateError as e:
@@ -208,10 +207,6 @@ class Keeper:
     async def _obey(self, refused: OrderRejected) -> None:
         log.error("stream_refused", account=self._name, ret_code=refused.ret_code, error=str(refused))
         try:
-            await self._do(self._container.halts.obey, self._name, refused)
+            await self._threads.do(self._container.halts.obey, self._name, refused)
         except SluicegateError as e:
             log.error("halt_not_written", account=self._name, error=str(e))
-
-    async def _do(self, act: Callable[..., Done], *arguments: Any) -> Done:
-        """Do something that blocks, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, act, *arguments)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from sluicegate.bootstrap import Container
 from sluicegate.telemetry.logs import configure_logs
 from streams.keeper import Keeper
+from streams.threads import with_rest
 from workers import metrics_endpoint
 
 log = structlog.get_logger(__name__)
@@ -50,9 +52,12 @@ async def _main(container: Container, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    # each account may have one call of its own and the gap of another in hand
-    with ThreadPoolExecutor(min(MOST_THREADS, 4 + 2 * len(names)), "stream") as pool:
-        keepers = [asyncio.create_task(Keeper(name, container, pool).run(), name=name) for name in names]
+    with ExitStack() as stack:
+        shared = stack.enter_context(ThreadPoolExecutor(min(MOST_THREADS, 4 + 2 * len(names)), "stream"))
+        keepers = []
+        for name in names:
+            threads = stack.enter_context(with_rest(shared, name))
+            keepers.append(asyncio.create_task(Keeper(name, container, threads).run(), name=name))
         log.info("stream_ready", accounts=names)
         on_ready()
         await stopped.wait()

@@ -6,10 +6,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import structlog
 
@@ -23,6 +22,7 @@ from sluicegate.domain.records import Severity
 from sluicegate.ports import Account
 from sluicegate.services.reconcile import overlooked
 from sluicegate.services.witness import Batch
+from streams.threads import Threads
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +32,6 @@ NOTE_S: Final = 2.0
 BALANCES_S: Final = 0.3
 TOPIC_RETRY_S: Final = 30.0
 MOST_SHOWN: Final = 50_000
-
-Done = TypeVar("Done")
 
 
 @dataclass
@@ -45,14 +43,14 @@ class Session:
         account: whose stream it is.
         fence: the token of our lease, on everything that is not idempotent.
         stream: the connection.
-        pool: threads for the ledger and for REST.
+        threads: for what blocks.
     """
 
     container: Container
     account: Account
     fence: Callable[[], int]
     stream: PrivateStream
-    pool: Executor
+    threads: Threads
     _parcels: asyncio.Queue[Parcel] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
     _wallets: list[Parcel] = field(default_factory=list)
     _rejected: dict[str, str] = field(default_factory=dict)
@@ -124,9 +122,9 @@ class Session:
                 reason = await self.stream.subscribe((topic,))
             if reason:
                 self._rejected[topic] = reason
-                await self._do(self._report_rejection, topic, reason)
+                await self.threads.do(self._report_rejection, topic, reason)
             elif self._rejected.pop(topic, None) is not None or not why:
-                await self._do(self._close_rejection, topic)
+                await self.threads.do(self._close_rejection, topic)
 
     async def _ask_again(self) -> None:
         while True:
@@ -172,7 +170,7 @@ class Session:
         tries = 0
         while True:
             try:
-                await self._do(self._take, parcels)
+                await self.threads.do(self._take, parcels)
                 return
             except LedgerUnavailable as e:
                 log.error("stream_waits_for_ledger", account=self.name, messages=len(parcels), error=str(e))
@@ -208,7 +206,7 @@ class Session:
             )
 
         try:
-            await self._do(ask)
+            await self.threads.do(ask)
         except LedgerUnavailable as e:
             log.error("stream_failure_not_reported", account=self.name, error=str(e))
 
@@ -219,12 +217,12 @@ class Session:
         tries = 0
         while True:
             try:
-                since_ms = (await self._do(self.container.ledger.view, self.name)).event_ms
-                done = await self._do(self.container.backfill.fill, self.name, since_ms)
-                await self._do(self.container.ledger.ask_reconcile, self.name, self.container.clock.now())
+                since_ms = (await self.threads.do(self.container.ledger.view, self.name)).event_ms
+                done = await self.threads.ask(self.container.backfill.fill, self.name, since_ms)
+                await self.threads.do(self.container.ledger.ask_reconcile, self.name, self.container.clock.now())
                 break
             except OrderRejected as e:
-                await self._do(self.container.halts.obey, self.name, e)
+                await self.threads.do(self.container.halts.obey, self.name, e)
                 log.error("stream_gap_refused", account=self.name, ret_code=e.ret_code, error=str(e))
             except SluicegateError as e:
                 log.warning("stream_gap_waits", account=self.name, error=str(e), kind=type(e).__name__)
@@ -244,7 +242,7 @@ class Session:
             if self._is_behind:
                 raise StreamEnded("messages come faster than the ledger takes them", reason="behind")
             try:
-                await self._do(self._note_once)
+                await self.threads.do(self._note_once)
             except LedgerUnavailable as e:
                 log.warning("stream_not_noted", account=self.name, error=str(e))
             await asyncio.sleep(NOTE_S)
@@ -287,7 +285,3 @@ class Session:
 
     def _exchange_ms(self) -> int:
         return self.account.clock.to_exchange_ms(self.container.clock.now())
-
-    async def _do(self, act: Callable[..., Done], *arguments: Any) -> Done:
-        """Do something that blocks, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, act, *arguments)

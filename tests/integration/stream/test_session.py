@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from sluicegate.bybit.frames import Parcel
 from sluicegate.domain.errors import LedgerUnavailable
 from streams.session import Session
+from streams.threads import Threads, with_rest
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -60,7 +63,7 @@ def store(books: Books, *numbers: int) -> None:
 
     async def main() -> None:
         with ThreadPoolExecutor(1) as pool:
-            session = Session(container, account, lambda: 1, stream, pool)
+            session = Session(container, account, lambda: 1, stream, Threads(pool, pool))
             await session._store([Parcel("order", number) for number in numbers])
 
     asyncio.run(main())
@@ -87,3 +90,38 @@ def test_ledger_that_is_away_is_waited_for() -> None:
 
     assert [1, 2] == books.taken
     assert [] == books.incidents
+
+
+def test_rest_that_hangs_for_many_accounts_holds_up_no_events() -> None:
+    """Each account's gap waits in a thread of its own; the threads for the ledger stay free."""
+    lets_go, hanging = threading.Event(), threading.Semaphore(0)
+
+    def hang(_account: str, _since_ms: int) -> dict[str, int]:
+        hanging.release()
+        assert lets_go.wait(60)
+        return {}
+
+    books: Any = Books()
+    books.backfill, books.view = SimpleNamespace(fill=hang), lambda _account: SimpleNamespace(event_ms=0)
+    books.set = books.gap_filled = lambda *_: None
+    stream: Any = None
+
+    def session(name: str, threads: Threads) -> Session:
+        account: Any = SimpleNamespace(name=name, clock=None)
+        return Session(books, account, lambda: 1, stream, threads)
+
+    async def main() -> None:
+        with ThreadPoolExecutor(2) as shared, ExitStack() as stack:
+            stack.callback(lets_go.set)
+            accounts = [session(f"a{i}", stack.enter_context(with_rest(shared, f"a{i}"))) for i in range(6)]
+            gaps = [asyncio.create_task(one._fill_gap()) for one in accounts]
+            for _gap in gaps:
+                assert await asyncio.to_thread(hanging.acquire, timeout=60)
+            async with asyncio.timeout(60):
+                await accounts[0]._store([Parcel("order", 7)])
+            assert [7] == books.taken
+            assert not any(gap.done() for gap in gaps)
+            lets_go.set()
+            await asyncio.gather(*gaps)
+
+    asyncio.run(main())

@@ -18,6 +18,7 @@ from sluicegate.bybit.private_stream import PrivateStream, StreamEnded
 from sluicegate.config import Credentials, ExchangeSettings, StreamSettings
 from sluicegate.domain.pace import Beat
 from streams.keeper import Keeper
+from streams.threads import Threads
 
 
 class EndsWithTheStop(PrivateStream):
@@ -87,7 +88,7 @@ async def _follow(kind: type[OneAccount], act: Callable[[OneAccount, asyncio.Tas
         port = next(iter(server.sockets)).getsockname()[1]
         key = Credentials(api_key=SecretStr("key"), api_secret=SecretStr("secret"))
         with ThreadPoolExecutor(1) as pool:
-            keeper = kind("main", container, pool)
+            keeper = kind("main", container, Threads(pool, pool))
             keeper.following = EndsWithTheStop(
                 f"ws://127.0.0.1:{port}", key, lambda: 0, Beat(ping_s=20, pong_s=5), ExchangeSettings()
             )
