@@ -29,6 +29,7 @@ from sluicegate.services.execute import Executor
 from sluicegate.services.fills import FillSeeker
 from sluicegate.services.follow import Follower
 from sluicegate.services.gates import Gates
+from sluicegate.services.glance import Glance
 from sluicegate.services.halts import Halts
 from sluicegate.services.health import StreamHealth
 from sluicegate.services.intake import Intake
@@ -374,6 +375,11 @@ class Container:
     def backfill(self) -> Backfill:
         """Return what fills the gaps of streams."""
         return Backfill(self.ledger, self.accounts, self.valve, self.witness, self.clock)
+
+    @cached_property
+    def glance(self) -> Glance:
+        """Return what looks whether a quiet stream has missed something."""
+        return Glance(self.ledger, self.backfill, self.clock)
 
     @cached_property
     def changes(self) -> Changes:

@@ -15,6 +15,7 @@ from sluicegate.config import Environment
 from sluicegate.domain.errors import BrokerUnavailable, OrderRejected, SluicegateError
 from sluicegate.domain.pace import full_jitter
 from sluicegate.services.valve import QUERY_API
+from streams.quiet import QuietWatch
 from streams.session import Session
 from streams.threads import Threads
 
@@ -39,6 +40,7 @@ class Keeper:
         self._container = container
         self._settings = container.settings.stream
         self._threads = threads
+        self._quiet = QuietWatch(container, threads)
         self._fence = 0
         self._heard_at = time.monotonic()
         self._stream: PrivateStream | None = None
@@ -169,7 +171,7 @@ class Keeper:
             settings.stream.to_beat(),
             settings.exchange,
         )
-        return Session(container, account, lambda: self._fence, stream, self._threads)
+        return Session(container, account, lambda: self._fence, stream, self._threads, self._quiet)
 
     async def _wait_for_leave(self) -> None:
         """Wait until the account is not halted and the budget has a connection for it."""

@@ -38,7 +38,13 @@ def run(container: Container, *, name: str | None, on_ready: Callable[[], None])
     unique = name or f"stream-{os.getpid()}"
     configure_logs(settings.log_level, settings.log_format, process=unique)
     container.prepare()
-    _ = container.witness, container.backfill, container.stream_leases, container.connection_budget
+    _ = (
+        container.witness,
+        container.backfill,
+        container.glance,
+        container.stream_leases,
+        container.connection_budget,
+    )
     metrics_endpoint.serve(container, unique)
     try:
         asyncio.run(_main(container, on_ready))

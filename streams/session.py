@@ -22,6 +22,7 @@ from sluicegate.domain.records import Severity
 from sluicegate.ports import Account
 from sluicegate.services.reconcile import overlooked
 from sluicegate.services.witness import Batch
+from streams.quiet import QuietWatch
 from streams.threads import Threads
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Session:
         fence: the token of our lease, on everything that is not idempotent.
         stream: the connection.
         threads: for what blocks.
+        quiet: sees whether a stream that says nothing is dead.
     """
 
     container: Container
@@ -51,12 +53,14 @@ class Session:
     fence: Callable[[], int]
     stream: PrivateStream
     threads: Threads
+    quiet: QuietWatch
     _parcels: asyncio.Queue[Parcel] = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
     _wallets: list[Parcel] = field(default_factory=list)
     _rejected: dict[str, str] = field(default_factory=dict)
     _filled_at: datetime | None = None
     _is_behind: bool = False
     _since: float = field(default_factory=time.monotonic)
+    _told_at: float = field(default_factory=time.monotonic)
     _event_ms: int = 0
     _subscribed_at: datetime | None = None
     _shown: dict[str, None] = field(default_factory=dict)
@@ -91,6 +95,8 @@ class Session:
         if parcel.topic == WALLET:
             self._wallets.append(parcel)
             return
+        if parcel.topic in (ORDER, EXECUTION):
+            self._told_at = time.monotonic()
         try:
             self._parcels.put_nowait(parcel)
         except asyncio.QueueFull:
@@ -108,6 +114,7 @@ class Session:
             self._subscribed_at = self.container.clock.now()
             log.info("stream_subscribed", account=self.name, rejected=sorted(self._rejected))
             tasks.create_task(self._fill_gap())
+            tasks.create_task(self.quiet.run(self.account, self._untold_s))
             tasks.create_task(self._note())
             tasks.create_task(self._ask_again())
 
@@ -211,6 +218,10 @@ class Session:
             log.error("stream_failure_not_reported", account=self.name, error=str(e))
 
     # --- gap --------------------------------------------------------------------------------------------------
+
+    def _untold_s(self) -> float:
+        """Return how long the stream has told of no order; 0 while the gap or a message waits for the ledger."""
+        return time.monotonic() - self._told_at if self._filled_at is not None and self._parcels.empty() else 0.0
 
     async def _fill_gap(self) -> None:
         """Ask by REST for what nobody heard, until it is there."""

@@ -107,6 +107,8 @@ class StreamSettings(Section):
         pong_timeout_s: how long a pong may take; a silent stream is noticed after both together.
         stale_s: how long the first event of an order may lag behind its acknowledgement; a stream that shows none
             by then is dead, whatever it answers.
+        glance_s: a stream that told of no order for so long is checked against the open orders by REST; a dead one
+            is noticed 5 s later.
         backoff_base_s: longest wait before the first reconnect; it doubles with each that fails.
         backoff_cap_s: longest wait between two reconnects.
         connects_per_5_minutes: new connections of all processes of one egress; Bybit refuses more than 500.
@@ -117,6 +119,7 @@ class StreamSettings(Section):
     ping_interval_s: Annotated[float, Field(ge=0.2, le=60)] = 20.0
     pong_timeout_s: Annotated[float, Field(ge=0.2, le=30)] = 5.0
     stale_s: Annotated[float, Field(ge=1, le=120)] = 10.0
+    glance_s: Annotated[float, Field(ge=1, le=600)] = 10.0
     backoff_base_s: Annotated[float, Field(gt=0, le=60)] = 0.5
     backoff_cap_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     connects_per_5_minutes: Annotated[int, Field(gt=0, le=450)] = 240

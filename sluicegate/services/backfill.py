@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -109,11 +109,13 @@ class Backfill:
             "new_fills": sum(part.fills for part in done),
         }
 
-    def list_open(self, account: Account) -> OpenOrders:
-        """List the open orders of an account; raises as `fill`."""
+    def list_open(self, account: Account, categories: Collection[Category] = frozenset(Category)) -> OpenOrders:
+        """List the open orders of an account in some categories; raises as `fill`."""
         asked_at_ms = account.clock.to_exchange_ms(self.clock.now())
         shown: list[Sighting] = []
         for category, coin in SCOPES:
+            if category not in categories:
+                continue
 
             def ask(cursor: str | None, category: Category = category, coin: str = coin) -> Page[Sighting]:
                 return account.exchange.list_open(category, settle_coin=coin, cursor=cursor)

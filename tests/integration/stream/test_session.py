@@ -59,11 +59,12 @@ def store(books: Books, *numbers: int) -> None:
     """Let a session store messages."""
     account: Any = SimpleNamespace(name="main", clock=None)
     stream: Any = None
+    quiet: Any = None
     container: Any = books
 
     async def main() -> None:
         with ThreadPoolExecutor(1) as pool:
-            session = Session(container, account, lambda: 1, stream, Threads(pool, pool))
+            session = Session(container, account, lambda: 1, stream, Threads(pool, pool), quiet)
             await session._store([Parcel("order", number) for number in numbers])
 
     asyncio.run(main())
@@ -105,10 +106,11 @@ def test_rest_that_hangs_for_many_accounts_holds_up_no_events() -> None:
     books.backfill, books.view = SimpleNamespace(fill=hang), lambda _account: SimpleNamespace(event_ms=0)
     books.set = books.gap_filled = lambda *_: None
     stream: Any = None
+    quiet: Any = None
 
     def session(name: str, threads: Threads) -> Session:
         account: Any = SimpleNamespace(name=name, clock=None)
-        return Session(books, account, lambda: 1, stream, threads)
+        return Session(books, account, lambda: 1, stream, threads, quiet)
 
     async def main() -> None:
         with ThreadPoolExecutor(2) as shared, ExitStack() as stack:
