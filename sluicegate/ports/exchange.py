@@ -157,7 +157,7 @@ class Exchange(Protocol):
         """Ask `history` for one page of closed orders of the last 7 days, newest by creation first."""
 
     def list_fills(self, category: Category, *, since_ms: int, cursor: str | None) -> Page[Fill]:
-        """Ask `execution/list` for one page of all executions since an instant at most 7 days ago."""
+        """Ask `execution/list` for one page of all executions of the 7 days that begin at an instant."""
 
     def list_positions(self, category: Category, *, settle_coin: str, cursor: str | None) -> Page[Position]:
         """Ask `position/list` for one page of open positions; parameters as `list_open`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 import structlog
@@ -14,7 +14,7 @@ from sluicegate.domain.errors import ExchangeUnavailable
 from sluicegate.domain.holdings import Balance, ForeignOrder, Position
 from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
 from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order
-from sluicegate.domain.records import Fill, Sighting
+from sluicegate.domain.records import Fill, Severity, Sighting
 from sluicegate.ports import Account, Accounts, Clock, OrderFilter, Page
 from sluicegate.services.lookout import EXECUTIONS, HISTORY, REALTIME
 from sluicegate.services.valve import Valve
@@ -36,11 +36,15 @@ TOKEN_WAIT_S: Final = 2.0
 OVERLAP_MS: Final = 5_000
 """So much before the gap is asked again: what happened last may have been shown in another order."""
 SPAN: Final = timedelta(days=7)
-"""The longest span of one list. Source: Bybit V5 `execution/list`, docs of 2026-07-24."""
+"""What one list spans when only its start is given. Source: Bybit V5 `execution/list`, docs of 2026-07-24."""
+KEPT: Final = timedelta(days=729)
+"""Bybit keeps fills for two years; a day is our margin. Source: as above."""
 FIRST_SPAN: Final = timedelta(days=1)
 ORDER_PAGES: Final = 60
 FILL_PAGES: Final = 200
 AWAY: Final = frozenset({State.IN_DOUBT, *ON_EXCHANGE_STATES})
+
+_MS: Final = timedelta(milliseconds=1)
 
 _Shown = TypeVar("_Shown", Sighting, Fill, Position, Balance)
 
@@ -90,7 +94,7 @@ class Backfill:
         account = self.accounts.get(name)
         others = self.ledger.foreign_open(name)  # first: what is not in the list then has ended
         opened = self.list_open(account)
-        fills = self._list_fills(account, self._start_ms(account, since_ms))
+        fills = self._list_fills(account, since_ms)
         away = [order for order in self._away(name) if order.link_id not in opened.links]
         shown = {seen.exchange_order_id for seen in opened.sightings}
         gone = [other for other in others if other.exchange_order_id not in shown]
@@ -152,15 +156,19 @@ class Backfill:
             passage.answered(page.headers)
         self.ledger.set_balances(account.name, page.rows, at_ms=page.answered_at_ms, complete=True)
 
-    def _list_fills(self, account: Account, since_ms: int) -> list[Fill]:
+    def _list_fills(self, account: Account, since_ms: int | None) -> list[Fill]:
+        """List the fills of a gap, oldest first, in spans as long as the exchange allows."""
+        now_ms = account.clock.to_exchange_ms(self.clock.now())
+        spans = range(self._start_ms(account, since_ms), now_ms + 1, SPAN // _MS)
         shown: list[Fill] = []
         for category in Category:
+            for start_ms in reversed(spans):
 
-            def ask(cursor: str | None, category: Category = category) -> Page[Fill]:
-                return account.exchange.list_fills(category, since_ms=since_ms, cursor=cursor)
+                def ask(cursor: str | None, category: Category = category, start_ms: int = start_ms) -> Page[Fill]:
+                    return account.exchange.list_fills(category, since_ms=start_ms, cursor=cursor)
 
-            for page in self._pages(account, EXECUTIONS, category, ask, FILL_PAGES):
-                shown += page.rows
+                for page in self._pages(account, EXECUTIONS, category, ask, FILL_PAGES):
+                    shown += page.rows
         shown.reverse()
         return shown
 
@@ -204,10 +212,24 @@ class Backfill:
 
     def _start_ms(self, account: Account, since_ms: int | None) -> int:
         now = self.clock.now()
-        earliest = account.clock.to_exchange_ms(now - SPAN) + 60_000
-        if since_ms is not None:
-            return max(since_ms - OVERLAP_MS, earliest)
-        return account.clock.to_exchange_ms(now - FIRST_SPAN)
+        if since_ms is None:
+            return account.clock.to_exchange_ms(now - FIRST_SPAN)
+        earliest = account.clock.to_exchange_ms(now - KEPT)
+        if since_ms < earliest:
+            self._report_forgotten(account.name, since_ms)
+        return max(since_ms - OVERLAP_MS, earliest)
+
+    def _report_forgotten(self, name: str, since_ms: int) -> None:
+        since = datetime.fromtimestamp(since_ms / 1000, UTC)
+        log.error("stream_gap_forgotten", account=name, since=since.isoformat(), kept_days=KEPT.days)
+        self.ledger.open_incident(
+            f"stream_gap:{name}",
+            severity=Severity.WARNING,
+            title=f"Account {name} was not followed for longer than Bybit keeps fills",
+            detail=f"The ledger has everything until {since:%Y-%m-%d %H:%M} UTC and the last {KEPT.days} days.",
+            fix="Take what lies between from your own statements. Close this with `sluicegate incidents resolve`.",
+            at=self.clock.now(),
+        )
 
     def _pages(
         self,

@@ -1,0 +1,84 @@
+"""A gap of the stream that is longer than one list of the exchange spans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from sluicegate.domain.errors import ExchangeUnavailable
+from sluicegate.domain.orders import OrderLinkId, OrderRequest
+from sluicegate.services.backfill import KEPT
+from tests.rig import Rig, wait_until
+
+DAY_MS = 86_400_000
+MARKET = {
+    "account": "a1",
+    "category": "linear",
+    "symbol": "BTCUSDT",
+    "side": "Buy",
+    "order_type": "Market",
+    "qty": "0.01",
+}
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Run an exchange and a Valkey, and nothing of ours."""
+    stack = Rig(tmp_path_factory.mktemp("gap"), accounts={"a1": "1001"})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KEY_A1", "sim-key-1001")
+        environment.setenv("SECRET_A1", "sim-secret-1001")
+        try:
+            stack.start(workers=0, schedulers=0, cancels=0)
+            wait_until(lambda: measures_clock(stack), "new buckets give tokens")
+            yield stack
+        finally:
+            stack.stop()
+
+
+def measures_clock(rig: Rig) -> bool:
+    """Try to measure the exchange's clock."""
+    try:
+        rig.container.accounts.resync_clock("a1")
+    except ExchangeUnavailable:
+        return False
+    return True
+
+
+def now_ms(rig: Rig) -> int:
+    """Return the exchange's time."""
+    return rig.container.accounts.get("a1").clock.to_exchange_ms(rig.container.clock.now())
+
+
+def trade(rig: Rig, link_id: str, *, after_days: int) -> None:
+    """Let so many days pass on the exchange, then buy."""
+    rig.control("clock", offset_ms=after_days * DAY_MS)
+    rig.container.accounts.resync_clock("a1")
+    deadline = rig.container.clock.now() + timedelta(hours=1)
+    exchange = rig.container.accounts.get("a1").exchange
+    exchange.place(OrderRequest.model_validate(MARKET), OrderLinkId(link_id), sign_before=deadline)
+
+
+def test_gap_of_weeks_is_filled_whole(rig: Rig) -> None:
+    """Fills of three weeks ago are listed as well as those of today, each once."""
+    since_ms = now_ms(rig)
+    for number, days in enumerate((0, 11, 22)):
+        trade(rig, f"theirs-{number}", after_days=days)
+
+    done = rig.container.backfill.fill("a1", since_ms)
+
+    assert 3 == done["fills"]
+    assert [] == rig.container.ledger.incidents()
+
+
+def test_gap_longer_than_the_exchange_remembers_is_told(rig: Rig) -> None:
+    """What nobody can ask for any more is an incident, not silence."""
+    since_ms = now_ms(rig)
+    trade(rig, "theirs-3", after_days=22 + KEPT.days + 30)
+
+    done = rig.container.backfill.fill("a1", since_ms)
+
+    assert 1 == done["fills"]
+    assert ["stream_gap:a1"] == [incident.key for incident in rig.container.ledger.incidents()]
