@@ -80,6 +80,26 @@ def resume(account: AccountArgument, as_json: AsJson = False) -> None:
         say(f"{account} {was}; {released} parked orders released")
 
 
+@app.command(epilog=examples("sluicegate accounts events", "sluicegate accounts events main --json"))
+def events(
+    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="Only this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show where ledger and exchange differed in positions, and in orders that the ledger does not know."""
+    opened = session.container()
+    session.require_account(opened.settings, account)
+    found = opened.ledger.account_events(account, limit=limit)
+    if as_json:
+        say_json([event.to_json() for event in found])
+        return
+    rows = [
+        (instant(e.at), e.account, e.event, str(e.detail.get("kind", "")), str(e.detail.get("detail", "")))
+        for e in found
+    ]
+    show_table(f"{len(found)} events", ("at", "account", "event", "kind", "detail"), rows, ids=("account",))
+
+
 def _describe(opened: Container) -> list[dict[str, Any]]:
     from sluicegate.cli.views import halt_document
 

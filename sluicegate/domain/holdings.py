@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -137,3 +138,27 @@ class AccountView:
     positions_at: datetime | None = None
     balances_at: datetime | None = None
     reconcile_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """Something that happened to an account and belongs to no one order.
+
+    Attributes:
+        event: one of a closed set of words; `difference`: ledger and exchange differed.
+        detail: what, for people and programs.
+    """
+
+    account: str
+    at: datetime
+    event: str
+    detail: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return {
+            "account": self.account,
+            "at": self.at.isoformat(),
+            "event": self.event,
+            "detail": dict(self.detail),
+        }

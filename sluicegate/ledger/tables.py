@@ -323,6 +323,19 @@ class AccountViewRow(LedgerRow, table=True):
     doubts: dict[str, Any] = Field(sa_type=JSON)
 
 
+class AccountEventRow(LedgerRow, table=True):
+    """Something that happened to an account and belongs to no one order."""
+
+    __tablename__ = "account_events"
+    __table_args__ = (Index("ix_account_events_account_event_id", "account", "event_id"),)
+
+    event_id: int | None = Field(default=None, primary_key=True, sa_type=BigId)
+    account: str
+    at: datetime = Field(sa_type=Moment)
+    event: str
+    detail: dict[str, Any] = Field(sa_type=JSON)
+
+
 class AccountRow(LedgerRow, table=True):
     """An account and the environment that it belongs to for ever."""
 
@@ -350,3 +363,4 @@ FOREIGN_EXECUTIONS = _table("foreign_executions")
 POSITIONS = _table("positions")
 BALANCES = _table("balances")
 ACCOUNT_VIEWS = _table("account_views")
+ACCOUNT_EVENTS = _table("account_events")

@@ -8,12 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
-from sluicegate.domain.holdings import AccountView, Balance, Position
+from sluicegate.domain.holdings import AccountEvent, AccountView, Balance, Position
 from sluicegate.ledger.executions import upsert
 from sluicegate.ledger.store import COUNTED, Store
-from sluicegate.ledger.tables import ACCOUNT_VIEWS, BALANCES, POSITIONS
+from sluicegate.ledger.tables import ACCOUNT_EVENTS, ACCOUNT_VIEWS, BALANCES, POSITIONS
 
 
 class Views(Store):
@@ -73,6 +73,22 @@ class Views(Store):
             self._ensure_view(connection, account)
             changed = update(ACCOUNT_VIEWS).where(ACCOUNT_VIEWS.c.account == account)
             connection.execute(changed.values(doubts=dict(doubts)))
+
+    def note_account(self, event: AccountEvent) -> None:
+        """Write down an event of an account."""
+        with self._writing() as connection:
+            values = {"account": event.account, "at": event.at, "event": event.event, "detail": dict(event.detail)}
+            connection.execute(insert(ACCOUNT_EVENTS).values(values))
+
+    def account_events(self, account: str | None = None, *, limit: int = 100) -> list[AccountEvent]:
+        """Return the newest events of accounts, oldest first."""
+        e = ACCOUNT_EVENTS.c
+        query = select(ACCOUNT_EVENTS).order_by(e.event_id.desc()).limit(limit)
+        if account is not None:
+            query = query.where(e.account == account)
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return [AccountEvent(row.account, row.at, row.event, row.detail) for row in reversed(rows)]
 
     def _ensure_view(self, connection: Connection, account: str) -> None:
         row = {"account": account, "fence": 0, "doubts": {}}

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from sluicegate.domain.holdings import AccountView, Balance, ForeignOrder, Position
+from sluicegate.domain.holdings import AccountEvent, AccountView, Balance, ForeignOrder, Position
 from sluicegate.domain.orders import (
     Category,
     Order,
@@ -85,6 +85,17 @@ class EvidenceLedger(Protocol):
 
     def set_doubts(self, account: str, doubts: Mapping[str, Any]) -> None:
         """Store the differences that a comparison could not explain."""
+
+    def note_account(self, event: AccountEvent) -> None:
+        """Write down an event of an account that belongs to no one order."""
+
+    def account_events(self, account: str | None = None, *, limit: int = 100) -> list[AccountEvent]:
+        """Return the newest events of accounts, oldest first.
+
+        Args:
+            account: only of this one.
+            limit: at most so many.
+        """
 
     def positions(self, account: str | None = None) -> list[tuple[str, Position]]:
         """Return the positions that were seen last, with their accounts; flat ones are left out."""

@@ -18,6 +18,7 @@ from sluicegate.domain.errors import (
     OrderNotFound,
     OrderRejected,
 )
+from sluicegate.domain.holdings import AccountEvent
 from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES
 from sluicegate.domain.orders import LINK_ID_PREFIX, Order, OrderId
 from sluicegate.domain.records import Severity
@@ -39,6 +40,7 @@ SPARE: Final = 0.5
 LOOKED_AT: Final = frozenset({Kind.MISSING, Kind.BEHIND})
 """Differences that a look at the order mends."""
 MOST_LOOKS: Final = 50
+DIFFERENCE: Final = "difference"
 MOST_ORDERS: Final = 20_000
 
 
@@ -145,9 +147,11 @@ class Reconciler:
 
     def _note(self, name: str, difference: Difference) -> None:
         log.warning("ledger_differs", account=name, kind=difference.kind.value, detail=difference.detail)
+        facts = {"kind": difference.kind.value, "detail": difference.detail}
         if difference.order_id:
-            facts = {"kind": difference.kind.value, "detail": difference.detail}
-            self.ledger.note(OrderId(difference.order_id), "difference", facts)
+            self.ledger.note(OrderId(difference.order_id), DIFFERENCE, facts)
+        else:  # a position belongs to no one order, a stranger's order to none of ours
+            self.ledger.note_account(AccountEvent(name, self.clock.now(), DIFFERENCE, facts))
 
     def _look(self, found: Sequence[Difference]) -> None:
         """Let the orders that differ be looked at alone; many of them by the scheduler, a few now."""

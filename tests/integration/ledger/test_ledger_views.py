@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ledger_cases import NOON, accept, new_order
 
-from sluicegate.domain.holdings import AccountView, Balance, Position
+from sluicegate.domain.holdings import AccountEvent, AccountView, Balance, Position
 from sluicegate.domain.lifecycle import Event
 from sluicegate.domain.orders import Category
 from sluicegate.ledger.repository import SqlLedger
@@ -75,6 +75,20 @@ def test_comparison_is_taken_once_and_asked_for_sooner(ledger: SqlLedger) -> Non
     assert ledger.take_reconcile(NOON, account="main", again_at=again_at)
     ledger.set_doubts("main", {"x": 1})
     assert ({"x": 1}, {}) == (ledger.doubts("main"), ledger.doubts("other"))
+
+
+def test_events_of_accounts_are_kept_in_order(ledger: SqlLedger) -> None:
+    """The newest are shown, oldest first, of one account or of all."""
+    events = [
+        AccountEvent(name, NOON + timedelta(seconds=number), "difference", {"kind": "position", "number": number})
+        for number, name in enumerate(("main", "other", "main"))
+    ]
+    for event in events:
+        ledger.note_account(event)
+
+    assert events == ledger.account_events()
+    assert [events[0], events[2]] == ledger.account_events("main")
+    assert [events[2]] == ledger.account_events(limit=1)
 
 
 def test_exposure_counts_what_may_still_trade(ledger: SqlLedger) -> None:

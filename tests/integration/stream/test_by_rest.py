@@ -1,8 +1,9 @@
-"""A gap of the stream that is longer than one list of the exchange spans."""
+"""What is asked by REST: the gap of a stream, however long, and whether ledger and exchange agree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -82,3 +83,20 @@ def test_gap_longer_than_the_exchange_remembers_is_told(rig: Rig) -> None:
 
     assert 1 == done["fills"]
     assert ["stream_gap:a1"] == [incident.key for incident in rig.container.ledger.incidents()]
+
+
+def test_position_that_differs_is_an_event_of_its_account(rig: Rig) -> None:
+    """A position that the ledger was never shown leaves an event, for it belongs to no one order."""
+    ledger = rig.container.ledger
+    days = 22 + KEPT.days + 40
+    trade(rig, "theirs-4", after_days=days)
+    rig.control("clock", offset_ms=days * DAY_MS + 60_000)  # what changed just now may be in flight
+    rig.container.accounts.resync_clock("a1")
+    ledger.update_view(replace(ledger.view("a1"), stream_at=rig.container.clock.now()))
+    assert [] == ledger.account_events("a1")
+
+    rig.container.reconciler.compare(rig.container.accounts.get("a1"))
+
+    (event,) = ledger.account_events("a1")
+    assert ("difference", "position") == (event.event, event.detail["kind"])
+    assert event.detail["detail"] in rig.cli("accounts", "events", "a1", COLUMNS="300").stdout
