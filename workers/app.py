@@ -34,7 +34,11 @@ def build(container: Container) -> Celery:
     signals.worker_ready.connect(_say_ready, weak=False)
     app = create_app(container.settings)
     app.amqp.Connection = SoonConnection
-    app.conf.update(worker_pool="threads", worker_concurrency=container.settings.worker.concurrency)
+    app.conf.update(
+        worker_pool="threads",
+        worker_concurrency=container.settings.worker.concurrency,
+        worker_consumer="workers.consumer:Consumer",
+    )
     app.set_current()
     tasks.register(app, container)
     return app
