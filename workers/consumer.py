@@ -1,6 +1,6 @@
 """Celery's consumer, which tells Flower of its tasks ten times a second instead of after every event.
 
-Celery publishes an event as soon as its loop turns: one or two milliseconds of the process's interpreter lock right
+Celery publishes an event as soon as its loop turns: one or two milliseconds of the process's interpreter lock just
 when an order has arrived and its thread wants to go.
 """
 

@@ -14,9 +14,10 @@ from sluicegate.domain.errors import LedgerConflict, OrderNotFound
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import NewOrder, OrderId, OrderLinkId, Receipt
 from sluicegate.ledger.dead_letters import lock_dead_letter
+from sluicegate.ledger.executions import upsert
 from sluicegate.ledger.rows import from_new_order
 from sluicegate.ledger.store import Store
-from sluicegate.ledger.tables import DEAD_LETTERS, ONE_ORDER_A_CLIENT_ID, ORDER_EVENTS, ORDERS
+from sluicegate.ledger.tables import DEAD_LETTERS, ORDER_EVENTS, ORDERS
 
 _Key = tuple[str, str]
 _LOOKUP_SIZE = 1000
@@ -66,16 +67,16 @@ class Acceptance(Store):
         candidates = [_Candidate.of(order, wake_at) for order in orders]
         if not candidates:
             return []
-        return self._write_against(ONE_ORDER_A_CLIENT_ID, lambda connection: self._accept(connection, candidates))
+        with self._writing() as connection:
+            return self._accept(connection, candidates)
 
     def replay_dead_letter(self, fresh: NewOrder, *, wake_at: datetime) -> Receipt | LedgerConflict:
         """Store a new order in place of a dead one, and mark the letter, in one transaction; see the port."""
         if fresh.replay_of is None:
             raise ValueError(f"order {fresh.order_id} names no order that it replays")
         original_id, candidate = fresh.replay_of, _Candidate.of(fresh, wake_at)
-        return self._write_against(
-            ONE_ORDER_A_CLIENT_ID, lambda connection: self._replay(connection, original_id, candidate)
-        )
+        with self._writing() as connection:
+            return self._replay(connection, original_id, candidate)
 
     def _replay(
         self, connection: Connection, original_id: OrderId, candidate: _Candidate
@@ -92,11 +93,11 @@ class Acceptance(Store):
         refusal = letter.refusal(state)
         if refusal:
             return LedgerConflict(refusal, order_id=letter.replayed_as or original_id)
+        if holder is None and not self._insert(connection, {candidate.key: candidate}):
+            holder = _holders(connection, [candidate])[candidate.key]  # someone took the key just now
         if holder is not None:
-            return _conflict(
-                candidate, holder, "which is no replay of this dead letter; use a new client_order_id"
-            )
-        self._insert(connection, {candidate.key: candidate})
+            advice = "which is no replay of this dead letter; use a new client_order_id"
+            return _conflict(candidate, holder, advice)
         replayed_as, at = candidate.row["order_id"], candidate.row["created_at"]
         mine = DEAD_LETTERS.c.order_id == original_id
         connection.execute(update(DEAD_LETTERS).where(mine).values(replayed_as=replayed_as))
@@ -104,22 +105,25 @@ class Acceptance(Store):
         return _answer(candidate, _Holder.of(candidate.row), is_new=True)
 
     def _accept(self, connection: Connection, candidates: Sequence[_Candidate]) -> list[Receipt | LedgerConflict]:
-        holders = _holders(connection, candidates)
-        fresh: dict[_Key, _Candidate] = {}
+        first: dict[_Key, _Candidate] = {}
         for candidate in candidates:
-            if candidate.key not in holders:
-                fresh.setdefault(candidate.key, candidate)
-        self._insert(connection, fresh)
-        holders.update((key, _Holder.of(candidate.row)) for key, candidate in fresh.items())
-        return [_answer(c, holders[c.key], is_new=fresh.get(c.key) is c) for c in candidates]
+            first.setdefault(candidate.key, candidate)
+        stored = self._insert(connection, first)
+        holders = {key: _Holder.of(c.row) for key, c in first.items() if c.row["order_id"] in stored}
+        holders |= _holders(connection, [c for c in candidates if c.key not in holders])
+        is_new = {id(c) for c in first.values() if c.row["order_id"] in stored}
+        return [_answer(c, holders[c.key], is_new=id(c) in is_new) for c in candidates]
 
-    def _insert(self, connection: Connection, fresh: Mapping[_Key, _Candidate]) -> None:
-        if not fresh:
-            return
+    def _insert(self, connection: Connection, fresh: Mapping[_Key, _Candidate]) -> set[str]:
+        """Store those whose key and id nobody holds, each with its first event; returns their order ids."""
         # In the order of the keys: two calls that share some wait for each other, and never in a circle.
         rows = [dict(fresh[key].row) for key in sorted(fresh)]
-        connection.execute(insert(ORDERS).inline(), rows)
-        connection.execute(insert(ORDER_EVENTS).inline(), [self._first_event(row) for row in rows])
+        query = upsert(is_sqlite=self._is_sqlite)(ORDERS).on_conflict_do_nothing().returning(ORDERS.c.order_id)
+        stored = set(connection.execute(query, rows).scalars())
+        events = [self._first_event(row) for row in rows if row["order_id"] in stored]
+        if events:
+            connection.execute(insert(ORDER_EVENTS).inline(), events)
+        return stored
 
     def _first_event(self, row: Mapping[str, Any]) -> dict[str, Any]:
         detail = {"request": row["request"]}

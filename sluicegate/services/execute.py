@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 CONFIGURATION_WAIT_S = 15.0
 OUTAGE_WAIT_S = 2.0
+HALT_HOLDS_S = 0.01
+"""So long an answer about halts counts: no longer than a request is on its way."""
 
 Results = dict[OrderId, str]
 """What became of each order: its state, or why nothing was done; for the log and for Flower."""
@@ -114,6 +116,7 @@ class Executor:
     def _execute_due(self, orders: Sequence[Order]) -> Results:
         """Execute orders of one account and category."""
         name = orders[0].account
+        asked_at_s = self.clock.monotonic()
         halt = self.halts.on(name)
         if halt is not None:
             return {order.order_id: self.performer.hold(order, halt) for order in orders}
@@ -130,16 +133,23 @@ class Executor:
                 results |= self._deny(order, denial)
             except ExchangeUnavailable as e:
                 results |= self._stopped([order], e)
-        return results | self._send_all(waiting, account)
+        return results | self._send_all(waiting, account, asked_at_s)
 
-    def _send_all(self, waiting: Sequence[Ready], account: Account) -> Results:
-        """Send what there are tokens for within `max_wait_s`; the rest goes back to the ledger."""
+    def _send_all(self, waiting: Sequence[Ready], account: Account, asked_at_s: float) -> Results:
+        """Send what there are tokens for within `max_wait_s`; the rest goes back to the ledger.
+
+        Args:
+            waiting: orders of one account and category.
+            account: theirs.
+            asked_at_s: when the account was seen not to be halted, monotonic.
+        """
         give_up_at_s = self.clock.monotonic() + self.max_wait_s
         results: Results = {}
         while waiting:
             company = self.lanes.next_company(waiting)
             try:
-                went = self._send(company, account, max(0.0, give_up_at_s - self.clock.monotonic()))
+                patience_s = max(0.0, give_up_at_s - self.clock.monotonic())
+                went = self._send(company, account, patience_s, asked_at_s)
             except (
                 BucketDenied,
                 BucketUnavailable,
@@ -152,16 +162,17 @@ class Executor:
             waiting = [ready for ready in waiting if ready[0].order_id not in went]
         return results
 
-    def _send(self, company: Sequence[Ready], account: Account, max_wait_s: float) -> Results:
+    def _send(self, company: Sequence[Ready], account: Account, max_wait_s: float, asked_at_s: float) -> Results:
         """Send the first orders of a company, as many as a lane has tokens for."""
         paths = self.lanes.paths(account, company)
         category = company[0][0].category
         with self.valve.open_lane(
             account.name, paths, category, orders=len(company), max_wait_s=max_wait_s
         ) as crossing:
-            halt = self.halts.on(account.name)  # it may have come while the orders waited for their tokens
-            if halt is not None:
-                return {order.order_id: self.performer.hold(order, halt) for order, _prepared in company}
+            if self.clock.monotonic() - asked_at_s > HALT_HOLDS_S:  # it may have come while the orders waited
+                halt = self.halts.on(account.name)
+                if halt is not None:
+                    return {order.order_id: self.performer.hold(order, halt) for order, _prepared in company}
             going = company[: crossing.orders]
             results = {order.order_id: "someone else was faster" for order, _prepared in going}
             claimed = self._claim(going, account, crossing)
