@@ -42,6 +42,9 @@ class Silence:
     def publish_change(self, order_id: OrderId, described: str) -> None:
         """Take it."""
 
+    def publish_release(self) -> None:
+        """Do nothing."""
+
     def publish_look(self, order_id: OrderId, described: str) -> None:
         """Take it."""
 

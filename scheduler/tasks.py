@@ -11,11 +11,11 @@ from celery import Celery
 from sluicegate.bootstrap import Container
 from sluicegate.config import SchedulerSettings
 from sluicegate.domain.errors import SluicegateError
+from sluicegate.messages import RELEASE
 from sluicegate.services.faults import Faults
 
 log = structlog.get_logger(__name__)
 
-RELEASE = "sluicegate.release"
 FOLLOW = "sluicegate.follow"
 FILLS = "sluicegate.seek_fills"
 RECONCILE = "sluicegate.reconcile"

@@ -32,6 +32,9 @@ EXECUTE_MANY = "sluicegate.execute_many"
 CHANGE = "sluicegate.change"
 LOOK = "sluicegate.look"
 ACCEPT = "sluicegate.accept"
+RELEASE = "sluicegate.release"
+RELEASE_EXPIRES_S = 2.0
+"""A release that waited longer is dropped: the scheduler's next one does its work."""
 
 VISIBILITY_TIMEOUT_S = 120
 """Longer than any task of ours. Short, because a killed worker's messages come back only after it."""
@@ -125,17 +128,21 @@ class CeleryPublisher:
 
     def publish_orders(self, companies: Sequence[Mapping[OrderId, str]]) -> None:
         """Tell workers that orders are due, with one message a company."""
-        try:
-            with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
-                for company in companies:
-                    if len(company) == 1:
-                        [(order_id, line)] = company.items()
-                        self._send(EXECUTE, {"order_id": order_id}, f"{order_id} {line}", producer)
-                    else:
-                        shown = ", ".join(company.values())
-                        self._send(EXECUTE_MANY, {"order_ids": list(company)}, shown, producer)
-        except (OperationalError, redis.RedisError, OSError, TimeoutError) as e:
-            raise BrokerUnavailable(f"the broker does not take messages: {type(e).__name__}") from e
+        with self._producing() as producer:
+            for company in companies:
+                if len(company) == 1:
+                    [(order_id, line)] = company.items()
+                    self._send(EXECUTE, {"order_id": order_id}, f"{order_id} {line}", producer)
+                else:
+                    shown = ", ".join(company.values())
+                    self._send(EXECUTE_MANY, {"order_ids": list(company)}, shown, producer)
+
+    def publish_release(self) -> None:
+        """Tell the scheduler that orders are due."""
+        with self._producing() as producer:
+            self._app.send_task(
+                RELEASE, producer=producer, retry=False, ignore_result=True, expires=RELEASE_EXPIRES_S
+            )
 
     def publish_change(self, order_id: OrderId, described: str) -> None:
         """Tell workers that an order has an open change."""
@@ -183,9 +190,14 @@ class CeleryPublisher:
             return dict(zip((*QUEUES, "unacked"), map(int, pipe.execute()), strict=True))
 
     def _publish(self, task: str, order_id: OrderId, line: str) -> None:
+        with self._producing() as producer:
+            self._send(task, {"order_id": order_id}, f"{order_id} {line}", producer)
+
+    @contextmanager
+    def _producing(self) -> Iterator[Any]:
         try:
             with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
-                self._send(task, {"order_id": order_id}, f"{order_id} {line}", producer)
+                yield producer
         except (OperationalError, redis.RedisError, OSError, TimeoutError) as e:
             raise BrokerUnavailable(f"the broker does not take messages: {type(e).__name__}") from e
 

@@ -41,6 +41,13 @@ class Publisher(Protocol):
             BrokerUnavailable: perhaps published, perhaps not; the scheduler publishes them later.
         """
 
+    def publish_release(self) -> None:
+        """Tell the scheduler that orders are due, before it looks by itself.
+
+        Raises:
+            BrokerUnavailable: perhaps published, perhaps not.
+        """
+
     def publish_change(self, order_id: OrderId, described: str) -> None:
         """Tell workers that an order has an open change.
 
