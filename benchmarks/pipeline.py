@@ -1,7 +1,8 @@
 """The whole pipeline without a quota, against a bare Celery task: delay to the wire, orders a second, CPU time.
 
 Both run on the same broker and the same simulator, one worker process of sixteen threads each. The pipeline also
-writes its ledger (SQLite), takes tokens, follows each order to its end and serves metrics; the bare task does not.
+writes its ledger (SQLite), takes tokens, follows each order to its end by its stream and serves metrics; the bare
+task does not.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for
             rig = Rig(Path(folder), accounts={"a1": "1001"}, settings={"EXCHANGE__BATCHES": str(batches).lower()})
             try:
                 rig.start(workers=1)
+                rig.start_stream("st1")
                 with _bare_worker(rig) as pid:
                     orders = (1000 if full else 300) * (1 + batches)
                     sides = _race(rig, pid, rounds=3, orders=orders, trickles=not batches)

@@ -52,7 +52,7 @@ class Silence:
         """Return that nothing waits."""
         return Standing(0)
 
-    def note_waiting(self, lines: Collection[Line], for_s: float) -> None:
+    def note_waiting(self, lines: Mapping[Line, bool], for_s: float) -> None:
         """Take note."""
 
 

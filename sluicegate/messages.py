@@ -168,12 +168,15 @@ class CeleryPublisher:
         found = marks[0] if marks else []
         return Standing(int(messages), frozenset(line for line, mark in zip(asked, found, strict=True) if mark))
 
-    def note_waiting(self, lines: Collection[Line], for_s: float) -> None:
-        """Let producers know which lines wait; see the port."""
+    def note_waiting(self, lines: Mapping[Line, bool], for_s: float) -> None:
+        """Let producers know whether lines wait; see the port."""
         with _answering():
             pipe = self._client.pipeline(transaction=False)
-            for line in lines:
-                pipe.set(_waiting_key(line), 1, px=round(for_s * 1000))
+            for line, is_waiting in lines.items():
+                if is_waiting:
+                    pipe.set(_waiting_key(line), 1, px=round(for_s * 1000))
+                else:
+                    pipe.delete(_waiting_key(line))
             pipe.execute()
 
     def lengths(self) -> dict[str, int]:

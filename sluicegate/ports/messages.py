@@ -69,8 +69,8 @@ class Publisher(Protocol):
             BrokerUnavailable: no answer.
         """
 
-    def note_waiting(self, lines: Collection[Line], for_s: float) -> None:
-        """Let producers know, for a while, that orders of these lines wait in the ledger.
+    def note_waiting(self, lines: Mapping[Line, bool], for_s: float) -> None:
+        """Let producers know, for a while, whether orders of these lines wait in the ledger.
 
         Raises:
             BrokerUnavailable: no answer.

@@ -12,7 +12,7 @@ import structlog
 
 from sluicegate.domain.batches import REFUSED
 from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable
-from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, ON_EXCHANGE_STATES, Event, State
+from sluicegate.domain.lifecycle import Event
 from sluicegate.domain.orders import Order, OrderId
 from sluicegate.domain.outcomes import Acknowledged, NeverSent, Refused, outcome_code
 from sluicegate.domain.policy import (
@@ -32,6 +32,7 @@ from sluicegate.domain.policy import (
 from sluicegate.domain.records import DeadLetter, Halt, Severity
 from sluicegate.ports import Accounts, Answer, Clock, Ledger, Move, Observer, Patch
 from sluicegate.services.halts import Halts
+from sluicegate.services.insist import insist, note_total
 
 log = structlog.get_logger(__name__)
 
@@ -146,38 +147,20 @@ class Performer:
 
     def _write(self, moves: Sequence[Move]) -> dict[OrderId, str]:
         results: dict[OrderId, str] = {}
+        overtaken: list[Move] = []
         for move, moved in zip(moves, self.ledger.transition_many(moves), strict=True):
             order = move.order
-            if moved is None:
-                is_evidence = move.event is Event.ACKNOWLEDGED
-                results[order.order_id] = self._insist(move) if is_evidence else self._lost(move)
-                continue
-            if moved.state is not order.state:
-                self.observer.moved(order.account, moved.state.value)
-            if move.event is Event.ACKNOWLEDGED:
-                self.observer.stage("total", max(0.0, (moved.updated_at - order.created_at).total_seconds()))
-            results[order.order_id] = moved.state.value
-        return results
-
-    def _insist(self, move: Move) -> str:
-        """Write an acknowledgement down although someone moved the order: evidence is never dropped."""
-        order, patch, now = move.order, move.patch.copy(), self.clock.now()
-        for _try in range(5):
-            current = self.ledger.get(order.order_id)
-            if current.state in ON_EXCHANGE_STATES:  # a stream has shown it and says what comes next
-                patch.pop("wake_at", None)
-            if current.state in ENDED_ON_EXCHANGE:  # what it ended with stays
-                patch = {"exchange_order_id": patch["exchange_order_id"], "acked_at": patch["acked_at"]}
-            moved = self.ledger.transition(current, Event.ACKNOWLEDGED, patch, move.detail)
             if moved is not None:
-                if current.state is State.DEAD:  # given up as absent, and there after all: it must not be replayed
-                    self.ledger.discard_dead_letter(order.order_id, at=now, note="the exchange has it after all")
-                if moved.state is not current.state:  # a stream may have counted it
+                if moved.state is not order.state:
                     self.observer.moved(order.account, moved.state.value)
-                self.observer.stage("total", max(0.0, (now - order.created_at).total_seconds()))
-                return moved.state.value
-        log.error("acknowledgement_not_written", order_id=order.order_id, order_link_id=order.link_id)
-        return "someone else was faster"
+                if move.event is Event.ACKNOWLEDGED:
+                    note_total(self.observer, moved)
+                results[order.order_id] = moved.state.value
+            elif move.event is Event.ACKNOWLEDGED:
+                overtaken.append(move)
+            else:
+                results[order.order_id] = self._lost(move)
+        return results | insist(overtaken, self.ledger, self.clock, self.observer)
 
     def _lost(self, move: Move) -> str:
         order_id, detail = move.order.order_id, dict(move.detail)

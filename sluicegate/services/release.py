@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -59,6 +59,7 @@ class Releaser:
     clock: Clock
     observer: Observer
     republish_s: float
+    _waiting: set[Line] = field(default_factory=set)
 
     def release(self) -> dict[str, int]:
         """Do one round; a fault about one order, line or step stops no other.
@@ -74,7 +75,7 @@ class Releaser:
             "unparked": (self.unparker.unpark, True),
             "taken_over": (self._take_over, State.SUBMITTING in due),
             "expired": (self._expire_overdue, True),
-            "published": (self._publish_due, State.ACCEPTED in due),
+            "published": (self._publish_due, State.ACCEPTED in due or bool(self._waiting)),
             "looks": (self._publish_looks, State.IN_DOUBT in due),
             "changes": (self._publish_changes, True),
         }
@@ -91,7 +92,7 @@ class Releaser:
         free = FULL_QUEUE - self._backlog()
         lines = self.ledger.due_lines(now)
         share = math.ceil(free / max(1, len(lines)))  # messages a line; one that is long leaves room for others
-        waiting: list[Line] = []
+        waiting: set[Line] = set()
         published = 0
         for line in lines:
             with faults.apart("release", account=line[0], category=line[1]):
@@ -99,7 +100,7 @@ class Releaser:
                 room = self._room(line, share, halt)
                 taken = self.ledger.take_due_of(line, now, limit=room, snooze=timedelta(seconds=self.republish_s))
                 if len(taken) == room:
-                    waiting.append(line)
+                    waiting.add(line)
                 due = self._sendable(taken, halt, faults)
                 if due:
                     self.pace.handed_out(line, len(due))
@@ -124,11 +125,14 @@ class Releaser:
                     due.append(order)
         return due
 
-    def _note_waiting(self, lines: Sequence[Line]) -> None:
-        if not lines:
+    def _note_waiting(self, waiting: set[Line]) -> None:
+        changed = {line: line in waiting for line in waiting | self._waiting}
+        self._waiting.clear()
+        self._waiting.update(waiting)
+        if not changed:
             return
         try:
-            self.publisher.note_waiting(lines, WAITING_FOR_S)
+            self.publisher.note_waiting(changed, WAITING_FOR_S)
         except BrokerUnavailable as e:  # producers may publish orders that go before those that wait
             log.warning("broker_unavailable", error=str(e))
 

@@ -37,6 +37,26 @@ def do(world: World, task: str, *, loses_answer: bool = False) -> None:
     travel(world, lambda: world.perform(Message(task, ID)), loses_answer=loses_answer).run()
 
 
+def test_acknowledgements_of_orders_that_moved_meanwhile_are_written_down() -> None:
+    """Others were faster than the exchange's answer: no order goes without its acknowledgement."""
+    world = World()
+    ids = [OrderId(f"O-{number}") for number in range(3)]
+    orders = [examples.order(client_order_id=f"c-{number}") for number in ids]
+    world.submitter.accept(
+        [NewOrder(one, order, world.clock.now()) for one, order in zip(ids, orders, strict=True)]
+    )
+    [message] = world.broker.waiting
+    worker = travel(world, lambda: world.perform(message))
+    sent = [order for order in world.store.orders.values() if order.state is State.SUBMITTING]
+    assert sent
+    for order in sent:
+        world.store.transition(order, Event.DOUBTED, {}, {})
+    worker.run()
+    after = [world.store.orders[order.order_id] for order in sent]
+    assert {State.LIVE} == {order.state for order in after}
+    assert all(order.acked_at and order.exchange_order_id for order in after)
+
+
 def test_amend_whose_answer_is_lost_shows_when_the_order_has_filled() -> None:
     """The order filled at its new price before the amend could be repeated: the ledger takes over what it sees."""
     world = World()

@@ -63,6 +63,35 @@ def test_newcomer_of_a_waiting_line_does_not_overtake_it() -> None:
     assert world.store.orders[late].state is State.ACCEPTED
 
 
+def test_line_that_begins_hurries_the_scheduler_and_one_that_waits_does_not() -> None:
+    """More orders than a call publishes itself do not wait for the scheduler's next round."""
+    world = World()
+    submit(world, DIRECT)
+    assert 0 == world.broker.hurries
+    submit(world, DIRECT + 1)
+    assert 1 == world.broker.hurries
+    submit(world, 100)
+    world.releaser.release()
+    hurries = world.broker.hurries
+    submit(world, 100)
+    assert hurries == world.broker.hurries
+
+
+def test_newcomer_goes_out_at_once_when_its_line_is_empty_again() -> None:
+    """The scheduler takes back that a line waits as soon as it does not."""
+    world = World()
+    submit(world, DIRECT + 8)
+    world.releaser.release()
+    [late] = submit(world, 1)
+    assert late not in published(world)
+    for _round in range(8):
+        world.clock.advance(0.25)
+        world.releaser.release()
+    published(world)
+    [later] = submit(world, 1)
+    assert [later] == published(world)
+
+
 def test_urgent_order_goes_before_those_that_waited_longer() -> None:
     """Within a line `priority` decides, then age."""
     world = World()
