@@ -253,13 +253,8 @@ class RedisBuckets:
         Raises:
             BucketUnavailable: Redis did not answer.
         """
-        members: Any = self._ask(lambda: self._client.smembers(self._names))
-        names = sorted(_text(member) for member in members)
-        keys = [self._epoch, self._names]
-        for name in names:
-            keys += [self._bucket(name), self._flight(name)]
-        rows = self._ask(lambda: self._peek(keys, names))
-        return [bucket_state(name, *row) for name, row in zip(names, rows, strict=True) if row]
+        rows = self._ask(lambda: self._peek([self._epoch, self._names], [self._bucket(""), self._flight("")]))
+        return sorted((bucket_state(_text(name), *row) for name, *row in rows), key=lambda state: state.name)
 
     def _settle_all(self, settlements: Sequence[Settlement]) -> None:
         """Send settlements in one round trip; a server that was restarted gets the script again."""
