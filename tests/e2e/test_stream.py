@@ -29,6 +29,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         "STREAM__PONG_TIMEOUT_S": "2",
         "STREAM__STALE_S": "6",
         "STREAM__LEASE_S": "2",
+        "STREAM__GLANCE_S": "600",
         "STREAM__LOOK_S": "600",
         "SCHEDULER__RECONCILE_INTERVAL_S": "3",
         "ACCOUNTS__A2__RISK__MAX_POSITION": '{"ETHUSDT": "1"}',
