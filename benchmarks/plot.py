@@ -12,6 +12,7 @@ import matplotlib as mpl
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.figures import RESULTS
+from benchmarks.share import CEILING
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
@@ -60,6 +61,8 @@ def _draw(shares: Found, refusals: Found) -> None:
         ]
         if refused:
             axes.scatter(*zip(*refused, strict=True), s=150, facecolors="none", edgecolors="#d62828", zorder=4)
+    edge = [(shares[case][CEILING] * 100, y) for y, case in enumerate(cases) if CEILING in shares[case]]
+    axes.scatter(*zip(*edge, strict=True), s=160, marker="|", color="#333333", label=CEILING, zorder=2)
     axes.scatter([], [], s=150, facecolors="none", edgecolors="#d62828", label="was refused (10006)")
     axes.set_yticks(range(len(cases)), cases, fontsize=8)
     axes.set_xlabel("share of the quota that was used, %")
@@ -70,13 +73,14 @@ def _draw(shares: Found, refusals: Found) -> None:
 
 
 def _print_shares(shares: Found, refusals: Found) -> None:
-    print("| limit, network, processes | " + " | ".join(CONTENDERS) + " |")
-    print("|---|" + "---|" * len(CONTENDERS))
+    print("| limit, network, processes | " + " | ".join([*CONTENDERS, CEILING]) + " |")
+    print("|---|" + "---|" * (len(CONTENDERS) + 1))
     for case, values in shares.items():
         cells = [
             f"{values[name]:.1%}, {refusals[case][name]:.0f}" if name in values else "" for name in CONTENDERS
         ]
-        print(f"| {case} | " + " | ".join(cells) + " |")
+        edge = f"{values[CEILING]:.1%}" if CEILING in values else ""
+        print(f"| {case} | " + " | ".join([*cells, edge]) + " |")
 
 
 def _print_others(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,17 +8,20 @@ during the warm-up are left out; refusals count from the first order on.
 
 from __future__ import annotations
 
+import itertools
 import math
 import multiprocessing
+import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, Contender, Field, Foreigner
 from benchmarks.figures import Figure, compare
 from benchmarks.servers import Simulator, simulator, valkey
+from simulator.network import Network
 
 THREADS = 16
 """Requests of one contender that may be under way at once, over all processes; more where a quota needs more."""
@@ -26,9 +29,11 @@ WARM_UP_S = 10.0
 FOREIGNER = "foreigner"
 
 
-EVERYBODY = tuple(CONTENDERS)
-FEW = ("Sluicegate", "limits moving window", "throttled-py token bucket")
-"""With sixteen processes each, or many requests a second, two cores do not carry the whole field."""
+OURS = "Sluicegate"
+PEERS = tuple(name for name in CONTENDERS if name != OURS)
+CEILING = "ceiling of the network"
+"""What a limiter can reach that is never refused: it must take each request for the fastest, so each token is away
+for the window and as long as its request was later than the fastest."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Case:
     """One network and one number of processes.
 
     Attributes:
-        names: who takes part.
+        at_once: how many peers race against Sluicegate at the same time; those that are left run in further heats.
+            With sixteen processes each, or many requests a second, two cores do not carry the whole field.
         is_shared: someone else spends three tenths of each quota; the share is that of both together.
     """
 
@@ -45,8 +51,14 @@ class Case:
     processes: int
     limit: int
     seconds: float
-    names: tuple[str, ...] = EVERYBODY
+    at_once: int = len(PEERS)
     is_shared: bool = False
+
+    @property
+    def heats(self) -> list[tuple[str, ...]]:
+        """Return who races together."""
+        starts = range(0, len(PEERS), self.at_once)
+        return [(OURS, *PEERS[start : start + self.at_once]) for start in starts]
 
     @property
     def under_way(self) -> int:
@@ -74,7 +86,7 @@ def cases(*, full: bool) -> list[Case]:
     """Return the cases to run."""
     if full:
         return [
-            Case(delay, jitter, processes, limit, 30.0, EVERYBODY if processes * limit <= 200 else FEW)
+            Case(delay, jitter, processes, limit, 30.0, at_once=len(PEERS) if processes * limit <= 200 else 2)
             for delay in (5, 20, 100)
             for jitter in (3, 5, 20)
             for processes in (1, 4, 16)
@@ -82,14 +94,14 @@ def cases(*, full: bool) -> list[Case]:
         ]
     return [
         Case(20, 5, 4, 10, 20.0),
-        Case(100, 20, 16, 10, 20.0, FEW),
-        Case(100, 5, 4, 10, 20.0, FEW),
-        Case(5, 3, 16, 10, 20.0, FEW),
-        Case(20, 5, 16, 10, 20.0, FEW),
+        Case(100, 20, 16, 10, 20.0, at_once=2),
+        Case(100, 5, 4, 10, 20.0, at_once=2),
+        Case(5, 3, 16, 10, 20.0, at_once=2),
+        Case(20, 5, 16, 10, 20.0, at_once=2),
         Case(100, 20, 1, 10, 20.0),
-        Case(20, 5, 4, 50, 20.0, FEW),
-        Case(20, 5, 4, 10, 20.0, FEW, is_shared=True),
-        Case(5, 3, 4, 200, 20.0, ("Sluicegate", "limits moving window")),
+        Case(20, 5, 4, 50, 20.0, at_once=2),
+        Case(20, 5, 4, 10, 20.0, at_once=2, is_shared=True),
+        Case(5, 3, 4, 200, 20.0, at_once=1),
         Case(5, 3, 1, 10, 20.0),
         Case(5, 3, 4, 10, 20.0),
         Case(100, 20, 4, 10, 20.0),
@@ -101,16 +113,25 @@ def cases(*, full: bool) -> list[Case]:
 def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for all benchmarks
     """Measure every case."""
     for case in cases(full=full):
-        results = _run(case)
-        ours = results.pop("Sluicegate")
-        for peer, theirs in (results or {"the whole quota": Result(1.0, 0)}).items():
-            yield compare(f"share used: {case.name}", "share", [ours.share], peer, [theirs.share])
-            yield compare(f"10006: {case.name}", "refusals", [ours.refusals], peer, [theirs.refusals])
+        heats = [_run(case, names) for names in case.heats]
+        ours = [heat.pop(OURS) for heat in heats]
+        shares, refusals = [result.share for result in ours], [result.refusals for result in ours]
+        for peer, theirs in itertools.chain.from_iterable(heat.items() for heat in heats):
+            yield compare(f"share used: {case.name}", "share", shares, peer, [theirs.share])
+            yield compare(f"10006: {case.name}", "refusals", [sum(refusals)], peer, [theirs.refusals])
+        yield compare(f"share used: {case.name}", "share", shares, CEILING, [_ceiling(case)])
 
 
-def _run(case: Case) -> dict[str, Result]:
+def _ceiling(case: Case) -> float:
+    """Return the ceiling, from as many ways as a contender's requests go."""
+    network = Network(case.delay_ms, case.jitter_ms)
+    ways_s = [network.trip_s() for _ in range(round(case.limit * (WARM_UP_S + case.seconds)))]
+    return 1 / (1 + statistics.fmean(ways_s) - min(ways_s))
+
+
+def _run(case: Case, names: Sequence[str]) -> dict[str, Result]:
     with valkey() as url, simulator() as exchange:
-        uids = dict(zip(case.names, range(1001, 1011), strict=False))
+        uids = dict(zip(names, range(1001, 1011), strict=False))
         for uid in uids.values():
             exchange.control("limits", uid=uid, endpoint="/v5/order/create", category="linear", limit=case.limit)
         exchange.control("network", delay_ms=case.delay_ms, jitter_ms=case.jitter_ms, seed=7)
