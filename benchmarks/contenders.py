@@ -88,7 +88,8 @@ class Sluicegate:
         try:
             grant = self._buckets.acquire(self._specs, max_wait_s=self.MAX_WAIT_S, lease_s=15)
         except BucketDenied as denied:
-            time.sleep(max(0.0, denied.retry_after_s - self.MAX_WAIT_S / 2))
+            # The scheduler would bring the order back at the pace of its quota; a thread comes back by itself.
+            time.sleep(min(max(0.0, denied.retry_after_s - self.MAX_WAIT_S / 2), 0.1))
             return None
         ready_at_s = time.monotonic() + grant.wait_s
         time.sleep(grant.wait_s)

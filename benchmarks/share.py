@@ -25,7 +25,8 @@ from simulator.network import Network
 
 THREADS = 16
 """Requests of one contender that may be under way at once, over all processes; more where a quota needs more."""
-WARM_UP_S = 10.0
+WARM_UP_S = 15.0
+"""Our bucket believes its estimate after 51 answers, which at ten a second and 200 ms there and back takes 8 s."""
 FOREIGNER = "foreigner"
 
 

@@ -13,9 +13,11 @@ readings are taken on the clock of the buckets, whoever sends, from whatever hos
 a second host with a shorter way to the exchange lowers with its first answers.
 
 A floor of n answers lies above the fastest way to come, by about (spread / n); `DOUBT` times that is added to each
-return. The floor is believed after `CONFIRMATIONS` answers in a row that did not undercut it by more than this
-doubt and the margin. One that does starts the count anew: a shorter way, or a clock that was set back. Until then
-the safe rule holds: one window after the answer; no token ever returns later than by that rule.
+return. The floor is believed after `CONFIRMATIONS` answers that did not undercut it by more than this doubt and
+the margin. One that does takes back as many of them as it needs to have been within the doubt: few when an answer
+of a jittery way was a little faster than any before, all when the way is shorter or a clock was set back. Until
+there are enough again the safe rule holds: one window after the answer; no token ever returns later than by that
+rule.
 
 What must hold, so that no rolling window at the exchange ever holds more than the limit:
 
@@ -69,7 +71,7 @@ class ArrivalEstimate:
     Attributes:
         since: start of the current period.
         lowest: the lowest reading of the current period, and `lowest_before` of the one before.
-        agreed: answers in a row that agreed with the floor, in the current period and in the one before.
+        agreed: answers that agreed with the floor, in the current period and in the one before.
         spread: average lateness of recent answers.
     """
 
@@ -94,14 +96,20 @@ class ArrivalEstimate:
         """
         self._turn(now)
         floor = min(self.lowest, self.lowest_before)
-        doubt = DOUBT * self.spread // (self.agreed + self.agreed_before + 1)
-        if reading < floor - margin - doubt:
-            self.agreed = self.agreed_before = 0
+        doubt = self._doubt()
+        short = floor - margin - doubt - reading
+        if short > 0:
+            shaken = max(0, DOUBT * self.spread // short - 1)
+            self.agreed, self.agreed_before = min(self.agreed + self.agreed_before, shaken), 0
+            doubt = self._doubt()
         self.lowest = min(self.lowest, reading)
         self.agreed += 1
         late = max(0, reading - floor)
         self.spread += (late - self.spread) // MEMORY
         return late + doubt if self.agreed + self.agreed_before > CONFIRMATIONS else None
+
+    def _doubt(self) -> int:
+        return DOUBT * self.spread // (self.agreed + self.agreed_before + 1)
 
     def _turn(self, now: int) -> None:
         """Begin a new period when this one is over, or when it lies ahead: the bucket's clock stepped back."""

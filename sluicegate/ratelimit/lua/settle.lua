@@ -65,8 +65,11 @@ local function lateness(reading)
   end
   local floor = math.min(lowest, lowest_before)
   local too_high = math.floor(doubt * spread / (agreed + agreed_before + 1))
-  if reading < floor - margin - too_high then
-    agreed, agreed_before = 0, 0
+  local short = floor - margin - too_high - reading
+  if short > 0 then
+    local shaken = math.max(0, math.floor(doubt * spread / short) - 1)
+    agreed, agreed_before = math.min(agreed + agreed_before, shaken), 0
+    too_high = math.floor(doubt * spread / (agreed + 1))
   end
   agreed = agreed + 1
   local late = floor < math.huge and math.max(0, reading - floor) or 0

@@ -64,6 +64,17 @@ def test_answer_that_undercuts_the_floor_casts_doubt_on_it():
     assert estimate.observe(1, 0, MARGIN) > 2 * MARGIN
 
 
+def test_answer_a_little_faster_than_any_before_costs_a_jittering_way_some_of_its_answers():
+    """The floor stays believed, with so much doubt that the answer would have been within it; a step ends it."""
+    chance = random.Random(2)
+    estimate = ArrivalEstimate()
+    for i in range(300):
+        estimate.observe(i, chance.randrange(40_000), MARGIN)
+    assert estimate.observe(300, -5_000, MARGIN) > 5_000 - 2 * MARGIN - 1_000
+    assert 50 < estimate.agreed < 150
+    assert estimate.observe(301, -5_000 - 30_000, MARGIN) is None
+
+
 def test_doubt_about_the_floor_shrinks_with_the_answers():
     """A jittering way: the same request is told to be less late when more answers are known."""
     chance = random.Random(2)
