@@ -50,6 +50,7 @@ class Fault:
         topic: Of private events: `order`, `execution`, `position` or `wallet`, also as `order.linear`.
         remaining: How many more requests or events it hits; None for no end.
         probability: Chance that it hits a matching request or event.
+        seed: Same seed, same sequence of chances, whatever other faults do; None: drawn among all that have none.
     """
 
     id: int
@@ -61,7 +62,9 @@ class Fault:
     topic: str | None = None
     remaining: int | None = None
     probability: float | None = None
+    seed: int | None = None
     hits: int = 0
+    rng: random.Random | None = None
 
     @property
     def when(self) -> str:
@@ -109,6 +112,8 @@ class Fault:
             shown["count"] = self.remaining
         if self.probability is not None:
             shown["probability"] = self.probability
+        if self.seed is not None:
+            shown["seed"] = self.seed
         return shown
 
 
@@ -148,7 +153,8 @@ class FaultBook:
     def _strike(self, concerned: Iterable[Fault]) -> list[Fault]:
         hitting = []
         for fault in concerned:
-            if fault.probability is not None and self._random.random() >= fault.probability:
+            rng = fault.rng or self._random
+            if fault.probability is not None and rng.random() >= fault.probability:
                 continue
             if fault.remaining is not None:
                 fault.remaining -= 1
@@ -160,14 +166,15 @@ class FaultBook:
 
 
 def _read(description: Json, fault_id: int) -> Fault:
-    unknown = set(description) - {"match", "fault", "args", "count", "probability"}
+    unknown = set(description) - {"match", "fault", "args", "count", "probability", "seed"}
     if unknown:
-        raise BadFault(f"unknown fields {sorted(unknown)}; use match, fault, args, and count or probability")
+        raise BadFault(f"unknown fields {sorted(unknown)}; use match, fault, args, count or probability, seed")
     name = description.get("fault")
     if name not in HTTP_FAULTS | STREAM_FAULTS:
         raise BadFault(f"fault must be one of {', '.join(sorted(HTTP_FAULTS | STREAM_FAULTS))}")
     args = _read_args(str(name), description.get("args") or {})
     match = description.get("match") or {}
+    seed = _seed(description)
     place = "topic" if name in STREAM_FAULTS else "path"
     if not isinstance(match, dict) or set(match) - {place, "uid", "symbol"}:
         raise BadFault(f"match must be an object with {place} (for {name}), uid and symbol, each optional")
@@ -181,6 +188,8 @@ def _read(description: Json, fault_id: int) -> Fault:
         topic=_topic(match),
         remaining=_count(description),
         probability=_probability(description),
+        seed=seed,
+        rng=None if seed is None else random.Random(seed),  # noqa: S311 - reproducible faults, no secret
     )
 
 
@@ -258,3 +267,12 @@ def _probability(description: Json) -> float | None:
     if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 < probability <= 1:
         raise BadFault("probability must be a number above 0, at most 1")
     return float(probability)
+
+
+def _seed(description: Json) -> int | None:
+    seed = description.get("seed")
+    if seed is None:
+        return None
+    if type(seed) is not int or description.get("probability") is None:
+        raise BadFault("seed must be a whole number, and goes with a probability")
+    return seed

@@ -19,11 +19,12 @@ class Breaker:
     Args:
         rig: the stack.
         accounts: UIDs by the accounts of the stack.
+        seed: of the faults of the exchange.
     """
 
-    def __init__(self, rig: ProxiedRig, accounts: Mapping[str, int]) -> None:
+    def __init__(self, rig: ProxiedRig, accounts: Mapping[str, int], *, seed: int) -> None:
         self._rig = rig
-        self.exchange = ExchangeFaults(rig, dict(accounts))
+        self.exchange = ExchangeFaults(rig, dict(accounts), seed=seed)
         self.processes = ProcessFaults(rig)
         self._victims = (self.processes, BrokerFaults(rig), LedgerFaults(rig), self.exchange)
         self._healings: list[tuple[float, Healing]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections import Counter
 from collections.abc import Sequence
 
@@ -26,18 +27,21 @@ class ExchangeFaults:
     Args:
         rig: the stack.
         accounts: UIDs by the accounts of the stack.
+        seed: of what strikes and what passes.
     """
 
-    def __init__(self, rig: ProxiedRig, accounts: dict[str, int]) -> None:
+    def __init__(self, rig: ProxiedRig, accounts: dict[str, int], *, seed: int) -> None:
         self._rig = rig
         self._accounts = accounts
+        self._rng = random.Random(f"{seed}-exchange")
         self.hits: Counter[str] = Counter()
 
     def begin(self) -> None:
         """Put every fault in force, each seldom; it stays so until `heal`."""
         self._post(every_fault(), PROBABILITY)
         for name, probability, args in EVENT_FAULTS:
-            self._rig.control("faults", match={}, fault=name, args=args, probability=probability)
+            seed = self._draw_seed()
+            self._rig.control("faults", match={}, fault=name, args=args, probability=probability, seed=seed)
 
     def heal(self) -> None:
         """Lift every fault."""
@@ -120,7 +124,11 @@ class ExchangeFaults:
 
     def _post(self, faults: Sequence[ExchangeFault], probability: float) -> None:
         for fault in faults:
-            self._rig.fault(fault.fault, path=EVERYTHING, args=fault.args, probability=probability)
+            seed = self._draw_seed()
+            self._rig.fault(fault.fault, path=EVERYTHING, args=fault.args, probability=probability, seed=seed)
+
+    def _draw_seed(self) -> int:
+        return self._rng.getrandbits(32)
 
     def _clear(self) -> None:
         for fault in self._rig.truth("faults")["list"]:

@@ -30,6 +30,8 @@ MARKETS = {
 class Producer:
     """One producer.
 
+    What an act needs of chance is drawn before its first call, so that an answer shifts no later draw.
+
     Args:
         number: makes its client order ids unique.
         gate: the library.
@@ -68,10 +70,11 @@ class Producer:
 
     def _submit(self, hand_over: Callable[[], Sequence[Receipt | LedgerConflict]]) -> None:
         """Hand over until it is known to be accepted; always under the same `client_order_id`s."""
+        is_forgetful = self.rng.random() < 0.05
         while True:
             try:
                 self._keep(hand_over())
-                if self.rng.random() < 0.05:
+                if is_forgetful:
                     self._keep(hand_over())  # a producer that crashed and does not know that it was done
             except LedgerUnavailable:
                 self.outages += 1
@@ -96,21 +99,23 @@ class Producer:
         self._change(cancel)
 
     def _amend(self) -> None:
+        is_qty, times, away = self.rng.random() < 0.3, self.rng.choice((2, 3)), self._draw_distance()
+
         def amend(order_id: OrderId) -> Change | None:
             request = self.gate.status(order_id).request
             _qty, price, _tick = MARKETS[(request.category.value, request.symbol)]
-            if request.price is None or self.rng.random() < 0.3:
-                return self.gate.amend(order_id, qty=format(request.qty * self.rng.choice((2, 3)), "f"))
-            return self.gate.amend(order_id, price=str(self._price(price, request.side.value, 0.02)))
+            if request.price is None or is_qty:
+                return self.gate.amend(order_id, qty=format(request.qty * times, "f"))
+            return self.gate.amend(order_id, price=str(_price(price, request.side.value, away)))
 
         self._change(amend)
 
     def _change(self, ask: Callable[[OrderId], Change | None]) -> None:
+        is_young, where = self.rng.random() < 0.7, self.rng.random()
         if not self.receipts:
             return
-        # mostly young orders: those are still on their way
-        young = max(0, len(self.receipts) - 12) if self.rng.random() < 0.7 else 0
-        order_id = self.receipts[self.rng.randrange(young, len(self.receipts))].order_id
+        among = self.receipts[-12:] if is_young else self.receipts  # mostly those that are still on their way
+        order_id = among[int(where * len(among))].order_id
         try:
             change = ask(order_id)
         except LedgerUnavailable:
@@ -136,7 +141,7 @@ class Producer:
             "side": side,
             "order_type": "Limit",
             "qty": qty,
-            "price": str(self._price(price, side, 0.02)),
+            "price": str(_price(price, side, self._draw_distance())),
             "client_order_id": f"chaos-{self.number}-{self._count}",
         }
         what = rng.random()
@@ -164,10 +169,14 @@ class Producer:
         trigger = round(middle * (1 + (1 if is_rise else -1) * self.rng.uniform(0.013, 0.02)))
         return {"trigger_price": str(trigger), "trigger_direction": 1 if is_rise else 2, "price": str(trigger)}
 
-    def _price(self, middle: int, side: str, width: float) -> int:
-        """Draw a price that mostly rests and sometimes crosses; whole numbers are on every tick."""
-        away = self.rng.uniform(-0.003, width)
-        return round(middle * (1 - away if side == "Buy" else 1 + away))
+    def _draw_distance(self) -> float:
+        """Draw how far from the opening price: mostly it rests there, sometimes it crosses."""
+        return self.rng.uniform(-0.003, 0.02)
+
+
+def _price(middle: int, side: str, away: float) -> int:
+    """Return a limit price; whole numbers are on every tick."""
+    return round(middle * (1 - away if side == "Buy" else 1 + away))
 
 
 class Producers:

@@ -190,7 +190,7 @@ class ChaosRun:
     def _break_and_check(self, rig: ProxiedRig, producers: Producers, is_over: Callable[[float], bool]) -> None:
         seed, report = self.report.seed, self.report
         schedule = draw_schedule(seed, every_s=self._every_s, has_server=self._postgres is not None)
-        market, breaker = Market(rig, seed), Breaker(rig, ACCOUNTS)
+        market, breaker = Market(rig, seed), Breaker(rig, ACCOUNTS, seed=seed)
         producers.start()
         market.start()
         try:

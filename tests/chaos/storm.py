@@ -58,7 +58,8 @@ class Storm:
         for fault, probability, args in EVENT_FAULTS:
             for topic in TOPICS:
                 match = {"topic": topic}
-                self._rig.control("faults", match=match, fault=fault, probability=probability, args=dict(args))
+                chance = {"probability": probability, "seed": self._rng.getrandbits(32)}
+                self._rig.control("faults", match=match, fault=fault, args=dict(args), **chance)
         self._thread.start()
 
     def stop(self) -> None:

@@ -178,6 +178,21 @@ def test_fault_probability_hits_some(exchange: Exchange, client: Signer):
     assert codes == {0, 10000}
 
 
+def test_seeded_fault_hits_the_same_requests_whatever_other_faults_do(exchange: Exchange, client: Signer):
+    """The sequence of hits belongs to the seed; a fault beside it draws for itself."""
+
+    def codes(seed: int) -> list[int]:
+        exchange.fault("ret_code", count=None, probability=0.5, seed=seed, args={"ret_code": 10000})
+        answers = [client.get("/v5/account/info").json()["retCode"] for _ in range(40)]
+        assert requests.delete(exchange.url + "/simulator/faults", timeout=5).ok
+        return answers
+
+    first = codes(7)
+    exchange.fault("no_limit_headers", count=None, probability=0.5)
+    assert first == codes(7)
+    assert first != codes(8)
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -193,6 +208,8 @@ def test_fault_probability_hits_some(exchange: Exchange, client: Signer):
         ({"fault": "reset", "count": 0}, "count must be"),
         ({"fault": "reset", "probability": 2}, "probability must be"),
         ({"fault": "reset", "count": 1, "probability": 0.5}, "not both"),
+        ({"fault": "reset", "seed": 7}, "goes with a probability"),
+        ({"fault": "reset", "probability": 0.5, "seed": "7"}, "seed must be"),
         ({"fault": "reset", "match": {"account": 1}}, "match must be"),
         ({"fault": "reset", "match": {"uid": "1001"}}, "match.uid"),
         ({"fault": "reset", "times": 1}, "unknown fields"),
