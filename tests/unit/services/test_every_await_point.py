@@ -1,6 +1,6 @@
 """Every instant at which a process may die, and every pair of workers: tried one by one, none left out.
 
-Where hypothesis draws (`test_state_machine.py`), this counts: a task is stopped before its first call of a port,
+Where hypothesis draws (`machine.py`), this counts: a task is stopped before its first call of a port,
 its second, and so on to its last. There it dies, or another worker does the same task from beginning to end.
 """
 
@@ -13,11 +13,10 @@ import pytest
 
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import AmendRequest
-from tests.chaos.checker import UNSETTLED, check
-from tests.chaos.evidence import Evidence, Promises
+from tests.chaos.evidence import Promises
 from tests.unit.services.desk import ID, accept, live, lose, lose_answer
 from tests.unit.services.interleaving import Actor, Mishap
-from tests.unit.services.venue import Verdict
+from tests.unit.services.reckoning import arrive, finish, go_on, reckon
 from tests.unit.services.world import Message, World
 
 MOST_STEPS = 120
@@ -95,19 +94,6 @@ TASKS: dict[str, tuple[Callable[[], World], Callable[[World], object]]] = {
 }
 
 
-def go_on(world: World, actor: Actor) -> None:
-    """Let an actor take one step; a request that is on its way arrives and is taken."""
-    actor.step()
-    for flight in list(world.venue.flights):
-        world.venue.deliver(flight, Verdict.TAKES)
-
-
-def finish(world: World, actor: Actor) -> None:
-    """Let an actor go on to its end."""
-    while not actor.is_done:
-        go_on(world, actor)
-
-
 def stops(name: str) -> Iterator[tuple[World, Actor, Callable[[World], object]]]:
     """Yield a fresh world and the task stopped before each of its calls of a port, one after the other."""
     build, act = TASKS[name]
@@ -122,34 +108,6 @@ def stops(name: str) -> Iterator[tuple[World, Actor, Callable[[World], object]]]
     raise AssertionError(f"{name} takes more than {MOST_STEPS} steps")
 
 
-def settle(world: World) -> None:
-    """Let schedulers and workers do their rounds until nothing is left to do, and hold ledger against venue."""
-    for _round in range(300):
-        world.tick()
-        waiting, world.broker.waiting = world.broker.waiting, []
-        for message in waiting:
-            finish(world, Actor("settling", lambda message=message: world.perform(message)))
-        if not any(breach.rule in UNSETTLED for breach in check(evidence(world))):
-            break
-        world.clock.advance(0.5)
-    found = check(evidence(world))
-    assert not found, "\n".join(map(str, found))
-
-
-def evidence(world: World) -> Evidence:
-    """Return what the checker needs."""
-    store = world.store
-    return Evidence(
-        orders=store.orders,
-        exchange=[order.row() for order in world.venue.orders],
-        events={order_id: store.events(order_id) for order_id in store.orders},
-        changes={order_id: store.changes(order_id) for order_id in store.orders},
-        executions={order_id: store.executions(order_id) for order_id in store.orders},
-        dead_letters=store.letters,
-        promises=Promises([], [], []),
-    )
-
-
 @pytest.mark.parametrize("name", TASKS)
 def test_process_that_dies_before_any_call_of_a_port_loses_and_doubles_nothing(name: str) -> None:
     """Wherever the process ends, the others bring the order to where it belongs."""
@@ -157,7 +115,7 @@ def test_process_that_dies_before_any_call_of_a_port_loses_and_doubles_nothing(n
     for world, actor, _act in stops(name):
         place = actor.place
         actor.crash()
-        settle(world)
+        reckon(world, Promises())
         assert State.ACCEPTED is not world.store.orders[ID].state, place
         count += 1
     assert count >= 2
@@ -169,7 +127,7 @@ def test_second_worker_between_any_two_calls_of_a_port_doubles_nothing(name: str
     for world, actor, act in stops(name):
         finish(world, Actor("second", lambda world=world, act=act: act(world)))
         finish(world, actor)
-        settle(world)
+        reckon(world, Promises())
 
 
 @pytest.mark.parametrize("mishap", [Mishap.FAILS_BEFORE, Mishap.FAILS_AFTER])
@@ -178,7 +136,6 @@ def test_any_call_of_a_port_may_fail(name: str, mishap: Mishap) -> None:
     """Ledger, broker, buckets or exchange fail at one call, before or after they did it; the rest goes on."""
     for world, actor, _act in stops(name):
         actor.step(mishap)
-        for flight in list(world.venue.flights):
-            world.venue.deliver(flight, Verdict.TAKES)
+        arrive(world)
         finish(world, actor)
-        settle(world)
+        reckon(world, Promises())
