@@ -71,8 +71,9 @@ def _may_reduce_unasked(request: OrderRequest, seen: Sighting) -> bool:
 def _is_qty(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
     if request.is_quote_amount or seen.qty in known:
         return True
-    may_be_less = request.on_step is OnStep.ROUND_DOWN or request.reduce_only or request.close_on_trigger
-    return bool(may_be_less) and (Decimal(0) in known or seen.qty < max(known))
+    if request.reduce_only or request.close_on_trigger:
+        return Decimal(0) in known or seen.qty < max(known)
+    return _may_be_rounded(request, seen.qty, known)
 
 
 def _is_price(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
@@ -80,9 +81,7 @@ def _is_price(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> boo
         return True
     if seen.price in known:
         return True
-    if request.on_step is OnStep.ROUND_DOWN and seen.price < max(known):
-        return True
-    return _may_be_moved(request, seen, known)
+    return _may_be_rounded(request, seen.price, known) or _may_be_moved(request, seen, known)
 
 
 def _may_be_moved(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
@@ -99,4 +98,9 @@ def _is_trigger(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> b
     shown = seen.trigger_price
     if shown is None or shown in known:
         return True
-    return bool(known) and request.on_step is OnStep.ROUND_DOWN and shown < max(known)
+    return _may_be_rounded(request, shown, known)
+
+
+def _may_be_rounded(request: OrderRequest, shown: Decimal, known: set[Decimal]) -> bool:
+    """Tell whether a value may be one of ours on its step: at least one step is left, so more than half is."""
+    return request.on_step is OnStep.ROUND_DOWN and any(value / 2 < shown < value for value in known)
