@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, TABLE, Event, State
-from sluicegate.domain.orders import ChangeKind, Order, OrderEvent, OrderId, OrderType
+from sluicegate.domain.orders import ChangeKind, Order, OrderEvent, OrderId
 from sluicegate.domain.records import OPEN_CHANGES, Change, ChangeState
 from tests.chaos.evidence import Evidence
+from tests.chaos.reasons import unexplained
 
 TRANSITIONS = frozenset(event.value for event in Event)
 UNSETTLED = frozenset({"unsettled", "open_change", "state_differs", "fills_differ"})
@@ -58,6 +59,7 @@ def check(evidence: Evidence) -> list[Breach]:
     for row in evidence.exchange:
         rows[str(row["orderLinkId"])].append(row)
     breaches = [*_check_exchange(evidence, rows), *_check_promises(evidence), *_check_orphans(evidence)]
+    breaches += _check_halts(evidence)
     for order in evidence.orders.values():
         found = rows.get(order.link_id, [])
         breaches += _check_order(evidence, order, found[0] if found else None)
@@ -110,6 +112,12 @@ def _check_orphans(evidence: Evidence) -> Iterator[Breach]:
             yield Breach("orphan", order_id, f"the ledger has {what} of it, and no such order")
 
 
+def _check_halts(evidence: Evidence) -> Iterator[Breach]:
+    for scope, code in evidence.halts:
+        if evidence.causes is not None and not evidence.causes.explain_halt(scope, code):
+            yield Breach("unexplained", scope, f"was halted for {code!r}, which the run did not cause")
+
+
 # --- one order ------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +125,9 @@ def _check_order(evidence: Evidence, order: Order, row: Row | None) -> Iterator[
     trail = sorted(evidence.events.get(order.order_id, ()), key=lambda event: event.version)  # stable
     yield from _check_trail(order, trail)
     yield from _check_place(order, trail, row)
-    yield from _check_reason(evidence, order, trail)
+    letter = evidence.dead_letters.get(order.order_id)
+    for text in unexplained(order, trail, letter, evidence.causes):
+        yield Breach("unexplained", order.order_id, text)
     if row is not None:
         yield from _check_content(evidence, order, row)
     yield from _check_fills(evidence, order, row)
@@ -177,21 +187,6 @@ def _check_place(order: Order, trail: list[OrderEvent], row: Row | None) -> Iter
         yield Breach("state_differs", order.order_id, f"is {order.state}, there {row['orderStatus']}")
     elif order.exchange_order_id != row["orderId"]:
         yield Breach("differs", order.order_id, f"exchange id {order.exchange_order_id!r}, there {row['orderId']}")
-
-
-def _check_reason(evidence: Evidence, order: Order, trail: list[OrderEvent]) -> Iterator[Breach]:
-    letter = evidence.dead_letters.get(order.order_id)
-    if order.state is State.DEAD and (letter is None or not letter.reason):
-        yield Breach("unexplained", order.order_id, "dead without a dead letter")
-    if order.state is not State.DEAD and letter is not None and letter.is_open:
-        yield Breach("unexplained", order.order_id, f"an open dead letter, and it is {order.state}")
-    if order.state is State.EXPIRED and order.deadline_at is None:
-        yield Breach("unexplained", order.order_id, "expired without a deadline")
-    asked = any(event.event == "cancel_requested" for event in trail)
-    by_ledger = any(event.event == Event.CANCELLED_UNSENT.value for event in trail)
-    may_end_alone = order.request.order_type is OrderType.MARKET or order.request.time_in_force is not None
-    if order.state is State.CANCELLED and not (asked or by_ledger or may_end_alone):
-        yield Breach("unexplained", order.order_id, "cancelled, and nobody asked for it")
 
 
 def _check_content(evidence: Evidence, order: Order, row: Row) -> Iterator[Breach]:

@@ -12,7 +12,11 @@ from sqlalchemy import Connection, Engine, Table, select
 from sluicegate.domain.orders import Execution, Order, OrderEvent, OrderId, Receipt
 from sluicegate.domain.records import Change, DeadLetter
 from sluicegate.ledger.rows import to_change, to_dead_letter, to_event, to_execution, to_order
-from sluicegate.ledger.tables import DEAD_LETTERS, EXECUTIONS, ORDER_CHANGES, ORDER_EVENTS, ORDERS
+from sluicegate.ledger.tables import DEAD_LETTERS, EXECUTIONS, INCIDENTS, ORDER_CHANGES, ORDER_EVENTS, ORDERS
+from tests.chaos.reasons import Causes
+
+HALT = "halt:"
+"""Begins the key of an incident of a halt; its title ends with the code."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Evidence:
     Attributes:
         exchange: the list of `/simulator/orders`.
         uids: whose orders those of an account must be.
+        halts: scope and code of each incident of a halt, past ones included.
+        causes: what the run did to the orders; None where nobody keeps count of it.
     """
 
     orders: Mapping[OrderId, Order]
@@ -47,10 +53,16 @@ class Evidence:
     dead_letters: Mapping[OrderId, DeadLetter] = field(default_factory=dict)
     promises: Promises = Promises()
     uids: Mapping[str, int] = field(default_factory=dict)
+    halts: Sequence[tuple[str, str]] = ()
+    causes: Causes | None = None
 
 
 def gather(
-    engine: Engine, exchange: Sequence[Mapping[str, Any]], promises: Promises, uids: Mapping[str, int]
+    engine: Engine,
+    exchange: Sequence[Mapping[str, Any]],
+    promises: Promises,
+    uids: Mapping[str, int],
+    causes: Causes | None = None,
 ) -> Evidence:
     """Read the ledger; a few statements, however many orders there are."""
     with engine.connect() as connection:
@@ -58,6 +70,7 @@ def gather(
         changes = [to_change(row) for row in _rows(connection, ORDER_CHANGES, ORDER_CHANGES.c.sequence)]
         executions = [to_execution(row) for row in _rows(connection, EXECUTIONS, EXECUTIONS.c.exec_id)]
         letters = [to_dead_letter(row) for row in _rows(connection, DEAD_LETTERS, DEAD_LETTERS.c.order_id)]
+        halts = [(row.key, row.title) for row in _rows(connection, INCIDENTS, INCIDENTS.c.incident_id)]
         orders = [to_order(row) for row in _rows(connection, ORDERS, ORDERS.c.order_id)]
     return Evidence(
         orders={order.order_id: order for order in orders},
@@ -68,6 +81,10 @@ def gather(
         dead_letters={letter.order_id: letter for letter in letters},
         promises=promises,
         uids=uids,
+        halts=[
+            (key.removeprefix(HALT), title.rpartition(": ")[2]) for key, title in halts if key.startswith(HALT)
+        ],
+        causes=causes,
     )
 
 

@@ -35,6 +35,7 @@ class ExchangeFaults:
         self._accounts = accounts
         self._rng = random.Random(f"{seed}-exchange")
         self.hits: Counter[str] = Counter()
+        self.refused_keys: set[str] = set()
 
     def begin(self) -> None:
         """Put every fault in force, each seldom; it stays so until `heal`."""
@@ -109,7 +110,9 @@ class ExchangeFaults:
     def refuse_key(self, draw: float) -> Healing:
         """Refuse the key of an account: it halts, its orders park, until somebody resumes it."""
         accounts = sorted(self._accounts)
-        uid = self._accounts[accounts[int(draw * len(accounts))]]
+        account = accounts[int(draw * len(accounts))]
+        uid = self._accounts[account]
+        self.refused_keys.add(account)
         self._rig.fault("ret_code", path="/v5/order/create", uid=uid, args={"ret_code": WRONG_KEY}, count=1)
 
         def mend() -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sluicegate import Sluicegate
@@ -24,6 +25,8 @@ MARKETS = {
     ("spot", "BTCUSDT"): ("0.001", 60000, "0.1"),
 }
 """Quantity, opening price, tick."""
+UNITS = {market: Decimal(qty) for market, (qty, _price, _tick) in MARKETS.items()}
+"""Every quantity that is meant to pass is a multiple of its market's."""
 
 
 @dataclass

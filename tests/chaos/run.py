@@ -17,10 +17,12 @@ from sluicegate.ledger import schema
 from tests.chaos.breaker import Breaker
 from tests.chaos.checker import DOUBLED, LOST, UNSETTLED, Breach, check
 from tests.chaos.evidence import Evidence, gather
+from tests.chaos.exchange_faults import WRONG_KEY
 from tests.chaos.leaks import find_leaks
-from tests.chaos.producers import ACCOUNTS, Producers
+from tests.chaos.producers import ACCOUNTS, UNITS, Producers
 from tests.chaos.proxied_rig import ProxiedRig
-from tests.chaos.schedule import draw_schedule
+from tests.chaos.reasons import Causes
+from tests.chaos.schedule import RETRIED, draw_schedule
 from tests.integration.postgres_server import PostgresServer
 
 SETTLE_S = 300.0
@@ -225,7 +227,8 @@ class ChaosRun:
             breaker.processes.note_ended()
             breaker.exchange.resume()  # an answer that halts may have been on its way
             truth = rig.truth("orders")["list"]
-            evidence = gather(rig.container.engine, truth, producers.promises(), ACCOUNTS)
+            causes = Causes(UNITS, breaker.exchange.refused_keys, str(WRONG_KEY), RETRIED)
+            evidence = gather(rig.container.engine, truth, producers.promises(), ACCOUNTS, causes)
             self.report.settled_s = looked_s - started
             is_calm = not any(b.rule in UNSETTLED for b in check(evidence))
             if self.report.settled_s > SETTLE_S or (is_calm and was_calm):

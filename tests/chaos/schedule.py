@@ -112,6 +112,13 @@ class ExchangeFault:
     args: dict[str, Any]
 
 
+RETRIED = frozenset({
+    "429", "10000", "10002", "10006", "10016", "http_429", "http_5xx", "json_decode_error",
+    "net_read_timeout", "net_reset_or_aborted", "lease_lost",
+})  # fmt: skip
+"""What an order can have met after which it is sent again, at once or when it is known to be absent."""
+
+
 def every_fault() -> Sequence[ExchangeFault]:
     """Return every HTTP fault of the simulator that keeps Bybit's word.
 
