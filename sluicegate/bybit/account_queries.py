@@ -31,9 +31,13 @@ class AccountGateway(Gateway):
         parameters = {"category": category.value, "limit": 50, "cursor": cursor}
         return self._page(HISTORY, "get_order_history", parameters, category, read_sighting)
 
-    def list_fills(self, category: Category, *, since_ms: int, cursor: str | None) -> Page[Fill]:
+    def list_fills(
+        self, category: Category, *, base_coin: str = "", since_ms: int, cursor: str | None
+    ) -> Page[Fill]:
         """Ask `execution/list` for a page; see `sluicegate.ports.Exchange.list_fills`."""
         parameters = {"category": category.value, "startTime": since_ms, "limit": 100, "cursor": cursor}
+        if base_coin:
+            parameters["baseCoin"] = base_coin
         return self._page(EXECUTIONS, "get_executions", parameters, category, read_fill)
 
     def list_positions(self, category: Category, *, settle_coin: str, cursor: str | None) -> Page[Position]:

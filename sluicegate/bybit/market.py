@@ -17,7 +17,7 @@ from sluicegate.bybit.clock import OffsetClock
 from sluicegate.bybit.instruments import from_cache, read_instrument, to_cache
 from sluicegate.bybit.session import SessionPool
 from sluicegate.domain.errors import BucketDenied, BucketUnavailable, ExchangeUnavailable, OrderRejected
-from sluicegate.domain.instruments import InstrumentRules
+from sluicegate.domain.instruments import OPTION_COINS, InstrumentRules
 from sluicegate.domain.numbers import parse_decimal
 from sluicegate.domain.orders import Category
 from sluicegate.ports import Buckets, BucketSpec, Clock, Observer
@@ -32,8 +32,6 @@ LEASE_S = 60.0
 """Longer than any public request lasts."""
 NO_SUCH_SYMBOL = frozenset({"10001", "170121"})
 """How the exchange says that it does not list a symbol; 170121 for spot."""
-OPTION_COINS = ("BTC", "ETH", "SOL", "XRP", "MNT", "DOGE")
-"""Base coins with options: the query defaults to BTC alone. Source: Bybit V5 instruments-info, 2026-07-24."""
 
 
 class BybitMarket:

@@ -10,6 +10,9 @@ from sluicegate.domain.errors import OrderDenied
 from sluicegate.domain.numbers import is_multiple, plain, round_down
 from sluicegate.domain.orders import AmendRequest, Category, MarketUnit, OnStep, OrderRequest, OrderType, Side
 
+OPTION_COINS = ("BTC", "ETH", "SOL", "XRP", "MNT", "DOGE")
+"""Base coins with options: lists of them default to BTC alone. Source: Bybit V5 instruments-info, 2026-07-24."""
+
 
 @dataclass(frozen=True, slots=True)
 class InstrumentRules:

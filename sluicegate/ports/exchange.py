@@ -156,8 +156,13 @@ class Exchange(Protocol):
     def list_closed(self, category: Category, *, cursor: str | None) -> Page[Sighting]:
         """Ask `history` for one page of closed orders of the last 7 days, newest by creation first."""
 
-    def list_fills(self, category: Category, *, since_ms: int, cursor: str | None) -> Page[Fill]:
-        """Ask `execution/list` for one page of all executions of the 7 days that begin at an instant."""
+    def list_fills(
+        self, category: Category, *, base_coin: str = "", since_ms: int, cursor: str | None
+    ) -> Page[Fill]:
+        """Ask `execution/list` for one page of all executions of the 7 days that begin at an instant.
+
+        Options are listed by base coin; without one Bybit means BTC.
+        """
 
     def list_positions(self, category: Category, *, settle_coin: str, cursor: str | None) -> Page[Position]:
         """Ask `position/list` for one page of open positions; parameters as `list_open`."""

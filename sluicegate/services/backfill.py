@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import structlog
 
 from sluicegate.domain.errors import ExchangeUnavailable
 from sluicegate.domain.holdings import Balance, ForeignOrder, Position
+from sluicegate.domain.instruments import OPTION_COINS
 from sluicegate.domain.lifecycle import ON_EXCHANGE_STATES, State
 from sluicegate.domain.orders import LINK_ID_PREFIX, Category, Order
 from sluicegate.domain.records import Fill, Severity, Sighting
@@ -32,6 +34,12 @@ SCOPES: Final = (
 )
 """What lists an account whole: linear is asked by settle coin. Source: Bybit V5 `realtime`, docs of 2026-07-24."""
 
+FILL_SCOPES: Final = (
+    *((category, "") for category in Category if category is not Category.OPTION),
+    *((Category.OPTION, coin) for coin in OPTION_COINS),
+)
+"""What lists all fills: options are asked by base coin. Source: Bybit V5 `execution/list`, docs of 2026-07-24."""
+
 TOKEN_WAIT_S: Final = 2.0
 OVERLAP_MS: Final = 5_000
 """So much before the gap is asked again: what happened last may have been shown in another order."""
@@ -41,7 +49,8 @@ KEPT: Final = timedelta(days=729)
 """Bybit keeps fills for two years; a day is our margin. Source: as above."""
 FIRST_SPAN: Final = timedelta(days=1)
 ORDER_PAGES: Final = 60
-FILL_PAGES: Final = 200
+FILL_PAGES: Final = 2_000
+"""200,000 fills of one week: more than that is a list without an end."""
 AWAY: Final = frozenset({State.IN_DOUBT, *ON_EXCHANGE_STATES})
 
 _MS: Final = timedelta(milliseconds=1)
@@ -161,14 +170,15 @@ class Backfill:
         now_ms = account.clock.to_exchange_ms(self.clock.now())
         spans = range(self._start_ms(account, since_ms), now_ms + 1, SPAN // _MS)
         shown: list[Fill] = []
-        for category in Category:
-            for start_ms in reversed(spans):
+        for (category, coin), start_ms in itertools.product(FILL_SCOPES, reversed(spans)):
 
-                def ask(cursor: str | None, category: Category = category, start_ms: int = start_ms) -> Page[Fill]:
-                    return account.exchange.list_fills(category, since_ms=start_ms, cursor=cursor)
+            def ask(
+                cursor: str | None, category: Category = category, coin: str = coin, start_ms: int = start_ms
+            ) -> Page[Fill]:
+                return account.exchange.list_fills(category, base_coin=coin, since_ms=start_ms, cursor=cursor)
 
-                for page in self._pages(account, EXECUTIONS, category, ask, FILL_PAGES):
-                    shown += page.rows
+            for page in self._pages(account, EXECUTIONS, category, ask, FILL_PAGES):
+                shown += page.rows
         shown.reverse()
         return shown
 

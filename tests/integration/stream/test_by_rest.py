@@ -53,24 +53,35 @@ def now_ms(rig: Rig) -> int:
     return rig.container.accounts.get("a1").clock.to_exchange_ms(rig.container.clock.now())
 
 
-def trade(rig: Rig, link_id: str, *, after_days: int) -> None:
+OPTION = {
+    "category": "option",
+    "symbol": "ETH-26MAR27-2800-C",
+    "order_type": "Limit",
+    "qty": "0.1",
+    "price": "450",
+}
+
+
+def trade(rig: Rig, link_id: str, *, after_days: int, **fields: str) -> None:
     """Let so many days pass on the exchange, then buy."""
     rig.control("clock", offset_ms=after_days * DAY_MS)
     rig.container.accounts.resync_clock("a1")
     deadline = rig.container.clock.now() + timedelta(hours=1)
     exchange = rig.container.accounts.get("a1").exchange
-    exchange.place(OrderRequest.model_validate(MARKET), OrderLinkId(link_id), sign_before=deadline)
+    request = OrderRequest.model_validate({**MARKET, **fields})
+    exchange.place(request, OrderLinkId(link_id), sign_before=deadline)
 
 
 def test_gap_of_weeks_is_filled_whole(rig: Rig) -> None:
-    """Fills of three weeks ago are listed as well as those of today, each once."""
+    """Fills of three weeks ago are listed as well as those of today, each once, and options of any base coin."""
     since_ms = now_ms(rig)
     for number, days in enumerate((0, 11, 22)):
         trade(rig, f"theirs-{number}", after_days=days)
+    trade(rig, "theirs-option", after_days=22, **OPTION)
 
     done = rig.container.backfill.fill("a1", since_ms)
 
-    assert 3 == done["fills"]
+    assert 4 == done["fills"]
     assert [] == rig.container.ledger.incidents()
 
 
