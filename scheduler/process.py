@@ -40,6 +40,8 @@ def run(container: Container, *, name: str | None) -> None:
     unique = name or f"scheduler-{os.getpid()}"
     configure_logs(settings.log_level, settings.log_format, process=unique)
     container.prepare()
+    for account in container.accounts.names():  # whatever happened while nobody compared
+        container.ledger.ask_reconcile(account, container.clock.now())
     show_counters(container)
     metrics_endpoint.serve(container, unique)
     app = worker_app.build(container)

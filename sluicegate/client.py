@@ -9,7 +9,7 @@ from typing import Any
 from sluicegate.bootstrap import Container
 from sluicegate.config import Settings, load_settings
 from sluicegate.domain.errors import LedgerConflict
-from sluicegate.domain.lifecycle import END_STATES, State
+from sluicegate.domain.lifecycle import END_STATES, ON_EXCHANGE_STATES, State
 from sluicegate.domain.orders import Order, OrderId, OrderRequest, Receipt, parse_amend
 from sluicegate.domain.records import Change
 from sluicegate.ports import OrderUpdate
@@ -109,7 +109,7 @@ class Sluicegate:
         return self._container.ledger.get(OrderId(order_id))
 
     def wait(
-        self, order_id: str, *, timeout_s: float, until: Collection[State] = END_STATES | {State.LIVE}
+        self, order_id: str, *, timeout_s: float, until: Collection[State] = END_STATES | ON_EXCHANGE_STATES
     ) -> Order:
         """Wait until an order is on the exchange or has come to an end.
 
@@ -153,8 +153,14 @@ class Sluicegate:
         Raises:
             LedgerUnavailable: go on behind the last event's position.
         """
-        ledger, listener = self._container.ledger, self._container.nudges.listen()
+        ledger = self._container.ledger
         tail = Tail(ledger, self._container.clock, ledger.last_position() if after is None else after)
+        return self._updates(tail, accounts, idle_s)  # from now on, not from the first `next` on
+
+    def _updates(
+        self, tail: Tail, accounts: Collection[str] | None, idle_s: float | None
+    ) -> Iterator[OrderUpdate]:
+        listener = self._container.nudges.listen()
         quiet_since = time.monotonic()
         try:
             while True:
@@ -163,10 +169,9 @@ class Sluicegate:
                     if accounts is None or update.account in accounts:
                         quiet_since = time.monotonic()
                         yield update
-                if updates:
-                    continue
                 if idle_s is not None and time.monotonic() - quiet_since >= idle_s:
                     return
-                listener.wait(STREAM_POLL_S)
+                if not updates:
+                    listener.wait(STREAM_POLL_S)
         finally:
             listener.close()

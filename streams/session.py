@@ -137,7 +137,10 @@ class Session:
         while True:
             await asyncio.sleep(TOPIC_RETRY_S)
             for topic in list(self._rejected):
-                await self._subscribe((topic,))
+                if topic not in (ORDER, EXECUTION):
+                    await self._subscribe((topic,))
+                elif not await self.stream.subscribe((topic,)):
+                    raise StreamEnded(f"{topic} is heard again: the gap is filled anew", reason="topic_back")
 
     def _report_rejection(self, topic: str, reason: str) -> None:
         log.error("stream_topic_rejected", account=self.name, topic=topic, why=reason)

@@ -48,7 +48,9 @@ SPAN: Final = timedelta(days=7)
 KEPT: Final = timedelta(days=729)
 """Bybit keeps fills for two years; a day is our margin. Source: as above."""
 FIRST_SPAN: Final = timedelta(days=1)
-ORDER_PAGES: Final = 60
+OPEN_PAGES: Final = 400
+"""20,000 open orders of a category: Bybit allows 500 a symbol."""
+CLOSED_PAGES: Final = 60
 FILL_PAGES: Final = 2_000
 """200,000 fills of one week: more than that is a list without an end."""
 AWAY: Final = frozenset({State.IN_DOUBT, *ON_EXCHANGE_STATES})
@@ -133,7 +135,7 @@ class Backfill:
             def ask(cursor: str | None, category: Category = category, coin: str = coin) -> Page[Sighting]:
                 return account.exchange.list_open(category, settle_coin=coin, cursor=cursor)
 
-            for page in self._pages(account, REALTIME, category, ask, ORDER_PAGES):
+            for page in self._pages(account, REALTIME, category, ask, OPEN_PAGES):
                 shown += page.rows
         return OpenOrders(tuple(shown), asked_at_ms)
 
@@ -153,7 +155,7 @@ class Backfill:
             def ask(cursor: str | None, category: Category = category, coin: str = coin) -> Page[Position]:
                 return account.exchange.list_positions(category, settle_coin=coin, cursor=cursor)
 
-            for page in self._pages(account, POSITIONS, category, ask, ORDER_PAGES):
+            for page in self._pages(account, POSITIONS, category, ask, OPEN_PAGES):
                 shown += page.rows
         return shown, asked_at_ms
 
@@ -196,7 +198,7 @@ class Backfill:
                 return account.exchange.list_closed(category, cursor=cursor)
 
             pages = max(2, len(missing) // 10)
-            for page in self._pages(account, HISTORY, category, ask, min(pages, ORDER_PAGES), is_whole=False):
+            for page in self._pages(account, HISTORY, category, ask, min(pages, CLOSED_PAGES), is_whole=False):
                 shown += page.rows
                 missing -= {name for seen in page.rows for name in (seen.link_id, seen.exchange_order_id)}
                 if not missing:

@@ -114,12 +114,12 @@ class Gates:
         """
         if fitted.position_idx or not self.positions.is_current(account.name):
             return
+        buying, selling = self.positions.exposure(account, order)  # first: what leaves it is in the position
         side = 1 if fitted.side is Side.SELL else -1
         if side * self.positions.shown_net(account.name, order.category, order.symbol) > 0:
             return
         if side * self.positions.confirmed_net(account, order.category, order.symbol) > 0:
             return
-        buying, selling = self.positions.exposure(account, order)
         if (buying if fitted.side is Side.SELL else selling) > Decimal(0):
             return  # an order that goes before it may open what it reduces
         raise OrderDenied(

@@ -9,17 +9,19 @@ from typing import Final
 from sluicegate.ports import Clock, EvidenceLedger, OrderUpdate
 
 MOST: Final = 500
-PATIENCE: Final = timedelta(seconds=3)
+PATIENCE_S: Final = 5.0
 """How long a gap in the positions is waited for. PostgreSQL numbers events when they are written and shows them
 when their transaction commits, so a later number may be there first; one whose transaction failed never comes."""
+LONG_AGO: Final = timedelta(minutes=1)
+"""A gap before an event that old is not waited for: longer than a writer may wait for locks, and more."""
 
 
 @dataclass
 class Tail:
     """Reads events behind a position.
 
-    A writer that takes longer than `PATIENCE` between an event and its commit, on PostgreSQL, would be overtaken,
-    and its event left out: transactions here take milliseconds.
+    A writer that takes longer than `PATIENCE_S` between an event and its commit, on PostgreSQL, would be
+    overtaken, and its event left out: transactions here take milliseconds.
 
     Args:
         position: of the last event that was read.
@@ -28,6 +30,7 @@ class Tail:
     ledger: EvidenceLedger
     clock: Clock
     position: int
+    _gap_since_s: float | None = None
 
     def read(self) -> list[OrderUpdate]:
         """Return the next events, oldest first; none while there are none, or one is on its way.
@@ -36,11 +39,18 @@ class Tail:
             LedgerUnavailable: read again.
         """
         ready: list[OrderUpdate] = []
-        now = self.clock.now()
         for update in self.ledger.events_after(self.position, limit=MOST):
-            is_next = update.position == self.position + 1
-            if not is_next and now - update.event.at < PATIENCE:
+            if update.position != self.position + 1 and self._may_still_come(update):
                 break
-            self.position = update.position
+            self.position, self._gap_since_s = update.position, None
             ready.append(update)
         return ready
+
+    def _may_still_come(self, behind: OrderUpdate) -> bool:
+        """Tell whether what is missing before an event may be on its way; how long is by our own watch."""
+        if self.clock.now() - behind.event.at > LONG_AGO:
+            return False
+        now_s = self.clock.monotonic()
+        if self._gap_since_s is None:
+            self._gap_since_s = now_s
+        return now_s - self._gap_since_s < PATIENCE_S

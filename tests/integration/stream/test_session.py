@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from sluicegate.bybit.frames import Parcel
 from sluicegate.domain.errors import LedgerUnavailable
-from streams.session import Session
+from streams import session as sessions
+from streams.session import Session, StreamEnded
 from streams.threads import Threads, with_rest
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -91,6 +94,31 @@ def test_ledger_that_is_away_is_waited_for() -> None:
 
     assert [1, 2] == books.taken
     assert [] == books.incidents
+
+
+def test_topic_that_is_accepted_again_ends_the_stream_so_that_its_gap_is_filled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until it has reconnected the topic counts as rejected: nothing says that its fills were heard."""
+    monkeypatch.setattr(sessions, "TOPIC_RETRY_S", 0.01)
+    books: Any = Books()
+    account: Any = SimpleNamespace(name="main", clock=None)
+    quiet: Any = None
+
+    async def accept(_topics: tuple[str, ...]) -> str:
+        return ""
+
+    stream: Any = SimpleNamespace(subscribe=accept)
+
+    async def main() -> Session:
+        with ThreadPoolExecutor(1) as pool:
+            session = Session(books, account, lambda: 1, stream, Threads(pool, pool), quiet)
+            session._rejected["execution"] = "no"
+            with pytest.raises(StreamEnded, match="heard again"):
+                await asyncio.wait_for(session._ask_again(), 60)
+            return session
+
+    assert not asyncio.run(main()).is_up
 
 
 def test_rest_that_hangs_for_many_accounts_holds_up_no_events() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sluicegate.domain.orders import OrderEvent, OrderId
 from sluicegate.ports import OrderUpdate
-from sluicegate.services.tail import PATIENCE, Tail
+from sluicegate.services.tail import LONG_AGO, PATIENCE_S, Tail
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -23,10 +23,14 @@ class Events:
         """Return the time."""
         return self.at
 
-    def show(self, *positions: int) -> None:
-        """Let events become visible."""
+    def monotonic(self) -> float:
+        """Return the time, seconds."""
+        return self.at.timestamp()
+
+    def show(self, *positions: int, age: timedelta = timedelta(0)) -> None:
+        """Let events become visible; their writer noted the time so long before."""
         for position in positions:
-            event = OrderEvent(OrderId("1"), 1, self.at, "claimed", "accepted", "submitting", "test")
+            event = OrderEvent(OrderId("1"), 1, self.at - age, "claimed", "accepted", "submitting", "test")
             self.shown[position] = OrderUpdate(position, "main", "linear", "BTCUSDT", "c", event)
 
     def events_after(self, position: int, *, limit: int) -> list[OrderUpdate]:
@@ -60,6 +64,25 @@ def test_event_that_never_commits_does_not_hold_the_others_for_ever() -> None:
     events.show(2)
     assert [] == read(tail)
 
-    events.at = NOON + PATIENCE + timedelta(milliseconds=1)
+    events.at = NOON + timedelta(seconds=PATIENCE_S)
 
     assert [2] == read(tail)
+
+
+def test_event_that_commits_late_is_waited_for_however_old_the_next_is() -> None:
+    """A writer notes the time before it waits for locks, and one instant for thousands of rows."""
+    events: Any = Events()
+    tail = Tail(events, events, 0)
+    events.show(2, age=timedelta(seconds=20))
+    assert [] == read(tail)
+
+    events.show(1)
+
+    assert [1, 2] == read(tail)
+
+
+def test_gap_of_long_ago_is_not_waited_for() -> None:
+    """Whoever resumes behind thousands of old events meets many gaps of transactions that failed."""
+    events: Any = Events()
+    events.show(2, 4, 6, age=LONG_AGO + timedelta(seconds=1))
+    assert [2, 4, 6] == read(Tail(events, events, 0))
