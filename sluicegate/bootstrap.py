@@ -47,7 +47,7 @@ from sluicegate.services.review import Review
 from sluicegate.services.settle import Settler
 from sluicegate.services.submit import Submitter
 from sluicegate.services.unpark import Unparker
-from sluicegate.services.valve import Valve
+from sluicegate.services.valve import HOLDS_S, Valve
 from sluicegate.services.witness import Witness
 from sluicegate.telemetry.metrics import Metrics
 
@@ -239,7 +239,7 @@ class Container:
     def valve(self) -> Valve:
         """Return what takes and settles tokens."""
         exchange = self.settings.exchange
-        lease_s = exchange.lease_s + exchange.read_timeout_s + exchange.connect_timeout_s
+        lease_s = HOLDS_S + exchange.lease_s + exchange.read_timeout_s + exchange.connect_timeout_s
         return Valve(
             self.buckets,
             self.quotas,

@@ -12,7 +12,7 @@ from none. Where Bybit prints one figure for several categories, they are taken 
 
 _SOURCE = """Source: Bybit V5 docs, pages "Rate Limit", "API Rate Limit Rules for VIPs" and "API Rate Limit
 Rules for PROs", read 2026-07-24. Set `accounts.NAME.tier` to your tier; what Bybit answers in `X-Bapi-Limit`
-wins over the table, and `accounts.NAME.limits` wins where you know better."""
+wins over the table, and over `accounts.NAME.limits`, which replaces the table until then."""
 
 
 def write() -> str:

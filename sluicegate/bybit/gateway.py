@@ -251,29 +251,26 @@ class Gateway:
         following = reply.result.get("nextPageCursor") or None
         return sightings, following if rows else None, reply.headers
 
-    def fills(self, category: Category, symbol: str, link_id: str) -> tuple[list[Fill], RateHeaders]:
+    def fills(
+        self, category: Category, symbol: str, link_id: str, *, cursor: str | None = None
+    ) -> tuple[list[Fill], str | None, RateHeaders]:
         """Ask `execution/list`; see `sluicegate.ports.Exchange.fills`."""
-        fills: list[Fill] = []
-        cursor: str | None = None
-        for _page in range(100):
-            parameters = {
-                "category": category.value,
-                "symbol": symbol,
-                "orderLinkId": link_id,
-                "limit": 100,
-                "cursor": cursor,
-            }
-            reply = self._query(EXECUTIONS, "get_executions", parameters)
-            rows = self._rows(EXECUTIONS, reply)
-            fills += [
-                self._parsed(EXECUTIONS, read_fill, row)
-                for row in rows
-                if row.get("orderLinkId") == link_id and row.get("execType", "Trade") == "Trade"
-            ]
-            cursor = reply.result.get("nextPageCursor") or None
-            if not rows or cursor is None:
-                return fills, reply.headers
-        raise ExchangeUnavailable(f"{EXECUTIONS} has no last page for {link_id}")
+        parameters = {
+            "category": category.value,
+            "symbol": symbol,
+            "orderLinkId": link_id,
+            "limit": 100,
+            "cursor": cursor,
+        }
+        reply = self._query(EXECUTIONS, "get_executions", parameters)
+        rows = self._rows(EXECUTIONS, reply)
+        fills = [
+            self._parsed(EXECUTIONS, read_fill, row)
+            for row in rows
+            if row.get("orderLinkId") == link_id and row.get("execType", "Trade") == "Trade"
+        ]
+        following = reply.result.get("nextPageCursor") or None
+        return fills, following if rows else None, reply.headers
 
     def key_info(self) -> KeyInfo:
         """Ask whose key this is; see `sluicegate.ports.Exchange.key_info`."""

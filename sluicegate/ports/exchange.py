@@ -138,8 +138,10 @@ class Exchange(Protocol):
             The orders, the cursor of the next page (None: this was the last), the rate headers.
         """
 
-    def fills(self, category: Category, symbol: str, link_id: str) -> tuple[list[Fill], RateHeaders]:
-        """Ask `execution/list`: the fills of an order, all pages."""
+    def fills(
+        self, category: Category, symbol: str, link_id: str, *, cursor: str | None = None
+    ) -> tuple[list[Fill], str | None, RateHeaders]:
+        """Ask `execution/list` for one page of an order's fills; also returns the next page's cursor."""
 
     def key_info(self) -> KeyInfo:
         """Ask whose key this is and what it may do."""

@@ -250,6 +250,7 @@ class Changes:
         is_cancel = change.kind is ChangeKind.CANCEL
         path = CANCEL if is_cancel else AMEND
         with self.valve.open(order.account, path, order.category, max_wait_s=self.max_wait_s) as passage:
+            passage.check(self.clock.monotonic())
             lease_until = self.clock.now() + timedelta(seconds=self.lease_s)
             # a claimant that dies may have sent it: nobody amends before a late copy can no longer arrive
             reach = timedelta(milliseconds=0 if is_cancel else account.reach_ms)

@@ -173,6 +173,7 @@ class Executor:
                 halt = self.halts.on(account.name)
                 if halt is not None:
                     return {order.order_id: self.performer.hold(order, halt) for order, _prepared in company}
+            crossing.passages[0].check(self.clock.monotonic())
             going = company[: crossing.orders]
             results = {order.order_id: "someone else was faster" for order, _prepared in going}
             claimed = self._claim(going, account, crossing)

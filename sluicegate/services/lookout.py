@@ -16,6 +16,7 @@ from sluicegate.services.valve import Passage, Valve
 REALTIME, HISTORY, EXECUTIONS = "/v5/order/realtime", "/v5/order/history", "/v5/execution/list"
 TOKEN_WAIT_S = 0.3
 LIST_TOKEN_WAIT_S = 1.0
+MOST_FILL_PAGES = 100
 FAILURES = 3
 AWAY_S = 5.0
 MOST_AT_ONCE = 6
@@ -77,15 +78,23 @@ class Lookout:
         return Finding(None, min(answered))
 
     def fills(self, account: Account, order: Order) -> list[Fill]:
-        """Return the fills of an order.
+        """Return the fills of an order, page by page; each pays its token.
 
         Raises:
             ExchangeUnavailable, BucketDenied, BucketUnavailable, OrderRejected: as `find`.
         """
-        with self._asking(account, EXECUTIONS, order.category, LIST_TOKEN_WAIT_S) as passage:
-            fills, headers = account.exchange.fills(order.category, order.symbol, order.link_id)
-            passage.answered(headers)
-        return fills
+        fills: list[Fill] = []
+        cursor: str | None = None
+        for _page in range(MOST_FILL_PAGES):
+            with self._asking(account, EXECUTIONS, order.category, LIST_TOKEN_WAIT_S) as passage:
+                page, cursor, headers = account.exchange.fills(
+                    order.category, order.symbol, order.link_id, cursor=cursor
+                )
+                passage.answered(headers)
+            fills += page
+            if cursor is None:
+                return fills
+        raise ExchangeUnavailable(f"{EXECUTIONS} has no last page for {order.link_id}")
 
     def open_page(
         self, account: Account, category: Category, *, settle_coin: str, cursor: str | None

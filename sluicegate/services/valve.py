@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TypeGuard
 
 import structlog
 
-from sluicegate.domain.errors import BucketUnavailable, OrderRejected
+from sluicegate.domain.errors import BucketDenied, BucketUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
 from sluicegate.domain.outcomes import Acknowledged, Action, NeverSent, Outcome, RateHeaders, Refused
 from sluicegate.domain.records import AccountRecord
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 QUERY_API = "/v5/user/query-api"
 REFUSAL_TTL_S = 1.0
+HOLDS_S = 5.0
+"""So long after its tokens are there a request may be claimed: their lease is longer than a claim by this."""
 
 
 def is_over_limit(outcome: Outcome | None) -> TypeGuard[Refused]:
@@ -49,6 +52,7 @@ class Passage:
         waited_s: how long it waited for its tokens.
         is_sent: False until the request may have left.
         left_at_s: when it was signed, monotonic; None: not known.
+        ready_at_s: when its tokens were there, monotonic.
     """
 
     waited_s: float = 0.0
@@ -56,6 +60,16 @@ class Passage:
     headers: RateHeaders | None = None
     outcome: Outcome | None = None
     left_at_s: float | None = None
+    ready_at_s: float = math.inf
+
+    def check(self, now_s: float) -> None:
+        """See whether the tokens still hold, before the claim: a process may have stood still since.
+
+        Raises:
+            BucketDenied: others may have them by the time at which the request would arrive.
+        """
+        if now_s - self.ready_at_s > HOLDS_S:
+            raise BucketDenied("its tokens were there too long ago", retry_after_s=0.0)
 
     def report(self, *answers: Answer) -> None:
         """Say what the request came to: for each order in it.
@@ -208,7 +222,7 @@ class Valve:
                 self.observer.spent(spec.name, spec.cost)
         with self._asleep:
             self.clock.sleep(wait_s)
-        passages = tuple(Passage(waited_s=wait_s) for _ in grants)
+        passages = tuple(Passage(waited_s=wait_s, ready_at_s=ready_at_s) for _ in grants)
         try:
             yield passages
         finally:

@@ -67,7 +67,7 @@ def test_order_placed_on_the_simulator_is_found_with_its_fills(simulator_url: st
     fills: list[Fill] = []
     while sum((fill.qty for fill in fills), Decimal(0)) < wanted.qty:
         assert datetime.now(UTC) < end, fills
-        fills, headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", link_id)
+        fills, _cursor, headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", link_id)
     assert headers.limit is not None
     seen = desk.gateway.find_open(Category.LINEAR, "BTCUSDT", link_id).sighting
     assert seen is not None
@@ -109,7 +109,7 @@ def test_sighting_and_fill_are_read_exactly(server: VenueServer, desk: Desk) -> 
     empty = find(desk).sighting
     assert (None, None, Decimal(0)) == (empty.price, empty.avg_price, empty.cum_exec_qty)
     answer(server, [{**FILLED, "execType": "Funding"}, FILLED])
-    fills, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
+    fills, _cursor, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
     at = datetime(2026, 7, 25, 17, 20, 0, 123000, tzinfo=UTC)
     expected_fill = Fill("x1", LINK_ID, Decimal("0.004"), Decimal("59999.5"), Decimal("-0.01"), "USDT", True, at)
     assert [expected_fill] == fills
@@ -133,12 +133,11 @@ def test_answer_without_a_list_proves_nothing(server: VenueServer, desk: Desk, r
         find(desk)
 
 
-def test_fills_without_a_last_page_are_given_up(server: VenueServer, desk: Desk) -> None:
-    """A cursor that never ends costs a bounded number of requests."""
+def test_fills_are_asked_for_one_page_at_a_time(server: VenueServer, desk: Desk) -> None:
+    """Each page is a request, and each request pays its tokens."""
     answer(server, [FILLED], nextPageCursor="again")
-    with pytest.raises(ExchangeUnavailable, match="no last page"):
-        desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
-    assert len(server.requests) == 100
+    fills, cursor, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
+    assert (1, "again", 1) == (len(fills), cursor, len(server.requests))
 
 
 KEY_INFOS: dict[str, Any] = {
@@ -194,7 +193,7 @@ def test_queries_any_rows_raise_nothing_but_the_agreed_errors(server: VenueServe
     except (ExchangeUnavailable, OrderRejected):
         pass
     try:
-        fills, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
+        fills, _cursor, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
         assert all(fill.exec_id.isprintable() and fill.fee_coin.isprintable() for fill in fills)
     except (ExchangeUnavailable, OrderRejected):
         pass

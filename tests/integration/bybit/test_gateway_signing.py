@@ -108,8 +108,8 @@ def test_queries_are_signed_over_the_query_that_arrives(server: VenueServer, des
     server.script = lambda _request, _connection: http(
         envelope(result={"list": [row], "nextPageCursor": next(pages)})
     )
-    fills, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
-    assert len(fills) == 2
+    _page, cursor, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
+    desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID, cursor=cursor)
     assert "cursor=1321%3A0%2C1322%3A0" in server.requests[1].target
     assert [True] * 2 == [arrived.is_signed_with(KEY, SECRET) for arrived in server.requests]
 

@@ -289,11 +289,11 @@ class Venue:
         shown = [order for order in self.orders if order.is_open and order.visible_at_ms <= self.now_ms()]
         return [_sighting(order) for order in shown], None, NO_HEADERS
 
-    def fills(self, category: Category, symbol: str, link_id: str) -> Any:
+    def fills(self, category: Category, symbol: str, link_id: str, *, cursor: str | None = None) -> Any:
         """Ask `execution/list`."""
         self._asked("fills")
         order = self.find(link_id)
-        return ([] if order is None else list(order.fills)), NO_HEADERS
+        return ([] if order is None else list(order.fills)), None, NO_HEADERS
 
     def key_info(self) -> KeyInfo:
         """Tell whose key it is."""
