@@ -1,7 +1,9 @@
 """Share of the quota that is used, and refusals (10006), by contenders with an endless backlog.
 
-All contenders of a case run at the same time, each with a UID of its own, on the same servers and network. The
-share is counted over whole windows: the time that `k * limit` accepted orders took, by the exchange's clock,
+All contenders of a heat run at the same time, each with a UID of its own, on the same servers and network; where
+two cores do not carry the whole field, a case has several heats, and Sluicegate runs in each.
+
+The share is counted over whole windows: the time that `k * limit` accepted orders took, by the exchange's clock,
 against the `k` seconds that they need at least; so it does not matter that orders come in bursts. Orders accepted
 during the warm-up are left out; refusals count from the first order on.
 """

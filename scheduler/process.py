@@ -40,8 +40,7 @@ def run(container: Container, *, name: str | None) -> None:
     unique = name or f"scheduler-{os.getpid()}"
     configure_logs(settings.log_level, settings.log_format, process=unique)
     container.prepare()
-    for account in container.accounts.names():  # whatever happened while nobody compared
-        container.ledger.ask_reconcile(account, container.clock.now())
+    ask_comparisons(container)
     show_counters(container)
     metrics_endpoint.serve(container, unique)
     app = worker_app.build(container)
@@ -66,6 +65,16 @@ def run(container: Container, *, name: str | None) -> None:
     signals.worker_ready.connect(on_ready, weak=False)
     signals.worker_shutting_down.connect(on_stop, weak=False)
     start(app, unique, (CONTROL,), CONCURRENCY)
+
+
+def ask_comparisons(container: Container) -> None:
+    """Have every account compared with the exchange soon, whatever happened while nobody did.
+
+    Args:
+        container: the objects of the process.
+    """
+    for account in container.accounts.names():
+        container.ledger.ask_reconcile(account, container.clock.now())
 
 
 def show_counters(container: Container) -> None:
