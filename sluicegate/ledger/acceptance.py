@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from sluicegate.domain.errors import LedgerConflict, OrderNotFound
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import NewOrder, OrderId, OrderLinkId, Receipt
 from sluicegate.ledger.dead_letters import lock_dead_letter
-from sluicegate.ledger.executions import upsert
 from sluicegate.ledger.rows import from_new_order
+from sluicegate.ledger.statements import NEW_EVENT, new_order
 from sluicegate.ledger.store import Store
-from sluicegate.ledger.tables import DEAD_LETTERS, ORDER_EVENTS, ORDERS
+from sluicegate.ledger.tables import DEAD_LETTERS, ORDERS
 
 _Key = tuple[str, str]
 _LOOKUP_SIZE = 1000
@@ -118,11 +118,10 @@ class Acceptance(Store):
         """Store those whose key and id nobody holds, each with its first event; returns their order ids."""
         # In the order of the keys: two calls that share some wait for each other, and never in a circle.
         rows = [dict(fresh[key].row) for key in sorted(fresh)]
-        query = upsert(is_sqlite=self._is_sqlite)(ORDERS).on_conflict_do_nothing().returning(ORDERS.c.order_id)
-        stored = set(connection.execute(query, rows).scalars())
+        stored = set(connection.execute(new_order(is_sqlite=self._is_sqlite), rows).scalars())
         events = [self._first_event(row) for row in rows if row["order_id"] in stored]
         if events:
-            connection.execute(insert(ORDER_EVENTS).inline(), events)
+            connection.execute(NEW_EVENT, events)
         return stored
 
     def _first_event(self, row: Mapping[str, Any]) -> dict[str, Any]:

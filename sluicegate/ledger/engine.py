@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError
 
 from sluicegate.domain.errors import ConfigurationError
 from sluicegate.ledger.columns import to_json_text
@@ -116,21 +116,23 @@ def _begin_sqlite(connection: Connection) -> None:
     """
     if not connection.get_execution_options().get(WRITING):
         return
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    driver: Any = connection.connection.driver_connection  # SQLAlchemy in between would take longer than the lock
+    driver.execute("PRAGMA busy_timeout = 0")
     try:
-        _take_write_lock(connection)
+        _take_write_lock(driver)
+    except sqlite3.OperationalError:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # it fails in SQLAlchemy's words, or is let in at last
     finally:
-        connection.exec_driver_sql(_PATIENT)
+        driver.execute(_PATIENT)
 
 
-def _take_write_lock(connection: Connection) -> None:
+def _take_write_lock(driver: sqlite3.Connection) -> None:
     give_up_at = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except OperationalError as e:
-            is_busy = getattr(e.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY")
-            if not is_busy or time.monotonic() > give_up_at:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as e:
+            if not e.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > give_up_at:
                 raise
             time.sleep(_ASK_AGAIN_S)
         else:

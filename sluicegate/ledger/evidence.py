@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, select, update
 from ulid import ULID
 
 from sluicegate.domain.evidence import Step, belongs, is_as_asked, is_surely, weigh_fills, weigh_sighting
@@ -22,14 +22,15 @@ from sluicegate.ledger.changes import Requests
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.foreign import store_foreign_fills, store_foreign_orders
 from sluicegate.ledger.rows import to_order
-from sluicegate.ledger.tables import ORDER_CHANGES, ORDER_EVENTS, ORDERS
+from sluicegate.ledger.statements import LOCKED_ORDERS, NEW_EVENT, set_locked
+from sluicegate.ledger.store import batches
+from sluicegate.ledger.tables import ORDER_CHANGES, ORDERS
 from sluicegate.ports import Witnessed
 
 log = structlog.get_logger(__name__)
 
 FILLS_GRACE = timedelta(seconds=2)
 """So long after it is known that fills are missing they may still come by themselves."""
-_IDS_A_STATEMENT = 500
 
 
 @dataclass(slots=True)
@@ -154,9 +155,7 @@ class Evidence(Requests):
     def _write(self, connection: Connection, cases: Any, at: datetime, look_at: datetime) -> None:
         rows = [row for case in cases if (row := _columns(case, at, look_at)) is not None]
         if rows:
-            names = [name for name in rows[0] if name != "key"]
-            changes: dict[str, Any] = {name: bindparam(name) for name in names}
-            connection.execute(update(ORDERS).where(ORDERS.c.order_id == bindparam("key")).values(changes), rows)
+            connection.execute(set_locked(tuple(name for name in rows[0] if name != "is_id")), rows)
         for case in cases:
             if case.amended:
                 request = case.order.request.to_json()
@@ -164,7 +163,7 @@ class Evidence(Requests):
                 connection.execute(update(ORDERS).where(mine).values(request=request))
         events = [event for case in cases for event in case.events]
         if events:
-            connection.execute(insert(ORDER_EVENTS).inline(), events)
+            connection.execute(NEW_EVENT, events)
         for event in events:
             if event["event"] == Event.REOPENED.value:  # it was cancelled before it was seen: it must go
                 self._request(connection, _cancel(event["order_id"], at))
@@ -216,10 +215,8 @@ def _load(connection: Connection, shown: Sequence[Sighting | Fill]) -> dict[str,
     names = {item.link_id for item in shown} | {s.parent_link_id for s in shown if isinstance(s, Sighting)}
     ids = sorted(name.removeprefix(LINK_ID_PREFIX) for name in names if name.startswith(LINK_ID_PREFIX))
     cases: dict[str, _Case] = {}
-    for start in range(0, len(ids), _IDS_A_STATEMENT):
-        some = ORDERS.c.order_id.in_(ids[start : start + _IDS_A_STATEMENT])
-        locked = select(ORDERS).where(some).order_by(ORDERS.c.order_id).with_for_update(key_share=True)
-        for row in connection.execute(locked):
+    for some in batches(ids):
+        for row in connection.execute(LOCKED_ORDERS, {"order_ids": some}):
             order = to_order(row)
             cases[row.order_id] = _Case(order, order, row.exec_qty, row.fills_due_at)
     return cases
@@ -270,7 +267,7 @@ def _columns(case: _Case, at: datetime, look_at: datetime) -> dict[str, Any] | N
         order = replace(order, lease_until=None, horizon_ms=None)
     case.order = order
     return {
-        "key": order.order_id,
+        "is_id": order.order_id,
         "state": order.state.value,
         "version": order.version,
         "updated_at": order.updated_at,

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from sluicegate.domain.records import Halt
 from sluicegate.ledger.rows import from_halt, to_halt
+from sluicegate.ledger.statements import SOME_HALTS
 from sluicegate.ledger.store import Store
 from sluicegate.ledger.tables import HALTS, ONE_HALT_A_SCOPE
 
@@ -36,11 +37,9 @@ class Halts(Store):
 
     def halts(self, scopes: Collection[str] | None = None) -> list[Halt]:
         """Return the halts of the given scopes, or all; one that has run out stays until it is lifted."""
-        query = select(HALTS).order_by(HALTS.c.scope)
-        if scopes is not None:
-            query = query.where(HALTS.c.scope.in_(list(scopes)))
+        query = select(HALTS).order_by(HALTS.c.scope) if scopes is None else SOME_HALTS
         with self._reading() as connection:
-            return [to_halt(row) for row in connection.execute(query)]
+            return [to_halt(row) for row in connection.execute(query, {"scopes": list(scopes or ())})]
 
 
 def _store(connection: Connection, halt: Halt) -> bool:

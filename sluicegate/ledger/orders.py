@@ -17,6 +17,7 @@ from sluicegate.domain.orders import Category, Execution, Order, OrderEvent, Ord
 from sluicegate.ledger.executions import store_executions
 from sluicegate.ledger.failures import is_orphan
 from sluicegate.ledger.rows import to_event, to_execution, to_order
+from sluicegate.ledger.statements import ORDER, SOME_ORDERS
 from sluicegate.ledger.store import Store, batches
 from sluicegate.ledger.tables import (
     ACCEPTED_ROWS,
@@ -39,7 +40,7 @@ class Orders(Store):
     def get(self, order_id: OrderId) -> Order:
         """Return an order; see the port."""
         with self._reading() as connection:
-            row = connection.execute(select(ORDERS).where(ORDERS.c.order_id == order_id)).one_or_none()
+            row = connection.execute(ORDER, {"order_id": order_id}).one_or_none()
         if row is None:
             raise OrderNotFound(f"the ledger has no order {order_id}")
         return to_order(row)
@@ -50,7 +51,7 @@ class Orders(Store):
             return [
                 to_order(row)
                 for some in batches(list(order_ids))
-                for row in connection.execute(select(ORDERS).where(ORDERS.c.order_id.in_(some)))
+                for row in connection.execute(SOME_ORDERS, {"order_ids": some})
             ]
 
     def find(self, account: str, client_order_id: str) -> Order | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from sluicegate.domain.lifecycle import END_STATES, OPEN_STATES, Event, next_state
 from sluicegate.domain.orders import Order, OrderId
@@ -16,8 +16,9 @@ from sluicegate.domain.records import Change, ChangeState, DeadLetter
 from sluicegate.ledger.changes import set_change
 from sluicegate.ledger.dead_letters import store_dead_letter
 from sluicegate.ledger.evidence import FILLS_GRACE
+from sluicegate.ledger.statements import LOCKED_STANDING, NEW_EVENT, set_locked, set_unmoved
 from sluicegate.ledger.store import Store, batches
-from sluicegate.ledger.tables import ORDER_EVENTS, ORDERS
+from sluicegate.ledger.tables import ORDERS
 from sluicegate.ports import ChangePatch, Move, Patch
 
 
@@ -43,7 +44,7 @@ class Transitions(Store):
             if not _set(connection, order, changes):
                 connection.rollback()
                 return None
-            connection.execute(insert(ORDER_EVENTS).inline(), self._event_row(order, event, changes, detail))
+            connection.execute(NEW_EVENT, self._event_row(order, event, changes, detail))
             if dead_letter is not None:
                 store_dead_letter(connection, dead_letter)
             if "wake_at" not in changes:  # the scheduler moves it without a version
@@ -78,7 +79,7 @@ class Transitions(Store):
                 self._event_row(move.order, move.event, changes, move.detail) for move, changes in won.values()
             ]
             if rows:
-                connection.execute(insert(ORDER_EVENTS).inline(), rows)
+                connection.execute(NEW_EVENT, rows)
             for move, _changes in won.values():
                 if move.dead_letter is not None:
                     store_dead_letter(connection, move.dead_letter)
@@ -130,9 +131,9 @@ class Transitions(Store):
 
 def _set(connection: Connection, order: Order, changes: Mapping[str, Any]) -> bool:
     """Write the new columns if nobody moved the order since the snapshot was taken."""
-    o = ORDERS.c
-    guard = (o.order_id == order.order_id, o.version == order.version, o.state == order.state.value)
-    return connection.execute(update(ORDERS).where(*guard).values(_columns(order, changes))).rowcount == 1
+    columns = _columns(order, changes)
+    guard = {"is_id": order.order_id, "is_version": order.version, "is_state": order.state.value}
+    return connection.execute(set_unmoved(tuple(sorted(columns))), {**columns, **guard}).rowcount == 1
 
 
 def _columns(order: Order, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,11 +147,9 @@ def _columns(order: Order, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lock(connection: Connection, order_ids: Sequence[str]) -> dict[str, tuple[int, str, datetime | None]]:
     """Keep every other writer off these orders and return how they stand: version, state, `wake_at`."""
-    o = ORDERS.c
     standing: dict[str, tuple[int, str, datetime | None]] = {}
     for some in batches(order_ids):
-        query = select(o.order_id, o.version, o.state, o.wake_at).where(o.order_id.in_(some))
-        for row in connection.execute(query.order_by(o.order_id).with_for_update()):
+        for row in connection.execute(LOCKED_STANDING, {"order_ids": some}):
             standing[row.order_id] = (row.version, row.state, row.wake_at)
     return standing
 
@@ -160,7 +159,6 @@ def _set_many(connection: Connection, moved: Sequence[tuple[Order, Mapping[str, 
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for order, changes in moved:
         columns = _columns(order, changes)
-        alike[tuple(sorted(columns))].append({**columns, "locked_id": order.order_id})
+        alike[tuple(sorted(columns))].append({**columns, "is_id": order.order_id})
     for names, rows in alike.items():
-        statement = update(ORDERS).where(ORDERS.c.order_id == bindparam("locked_id"))
-        connection.execute(statement.values({name: bindparam(name) for name in names}), rows)
+        connection.execute(set_locked(names), rows)
