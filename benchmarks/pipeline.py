@@ -64,7 +64,7 @@ def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for
                 rig.start(workers=1)
                 rig.start_stream("st1")
                 with _bare_worker(rig) as pid:
-                    orders = (1000 if full else 300) * (1 + batches)
+                    orders = (2000 if full else 600) * (5 if batches else 1)
                     sides = _race(rig, pid, rounds=3, orders=orders, trickles=not batches)
                     yield from _figures(*sides, how="through batches" if batches else "one a request")
             finally:
