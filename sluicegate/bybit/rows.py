@@ -51,6 +51,8 @@ def read_sighting(row: Mapping[str, Any], category: str = "") -> Sighting:
         reduce_only=_of_type(bool, row.get("reduceOnly")),
         position_idx=_of_type(int, row.get("positionIdx")),
         last_price_on_create=_number_or_none(row.get("lastPriceOnCreated")),
+        take_profit=_stop_or_none(row.get("takeProfit")),
+        stop_loss=_stop_or_none(row.get("stopLoss")),
     )
 
 
@@ -161,6 +163,14 @@ def _positive(value: Any) -> Decimal:
 
 def _amount_or_none(value: Any) -> Decimal | None:
     return _amount(value) or None
+
+
+def _stop_or_none(value: Any) -> Decimal | None:
+    """Read a take profit or stop loss: "" and "0" say that there is none; what is no price says nothing."""
+    try:
+        return None if value is None else _amount(value)
+    except ValueError:
+        return None
 
 
 def _number_or_none(value: Any) -> Decimal | None:

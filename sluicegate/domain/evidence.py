@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import Any
 
-from sluicegate.domain.lifecycle import ENDED_ON_EXCHANGE, TABLE, Event, State
+from sluicegate.domain.lifecycle import END_STATES, ENDED_ON_EXCHANGE, TABLE, Event, State
 from sluicegate.domain.likeness import differences
 from sluicegate.domain.numbers import plain
 from sluicegate.domain.orders import Category, Order
@@ -66,11 +66,13 @@ def belongs(order: Order, *, account: str, category: str, symbol: str, side: str
 def is_surely(order: Order, shown: Sighting | Fill) -> bool:
     """Tell whether what goes by an order's link id is that order: by Bybit's id, else by its content.
 
-    A difference may come from an amend; whoever looks at the order by REST weighs those as well.
+    A difference may come from an amend or from rounding; whoever looks at the order by REST weighs those as well.
+    At an order that has ended nobody looks again.
     """
     if order.exchange_order_id and shown.exchange_order_id:
         return order.exchange_order_id == shown.exchange_order_id
-    return isinstance(shown, Fill) or not differences(order.request, shown, {})
+    will_be_looked_at = order.state not in END_STATES
+    return isinstance(shown, Fill) or not differences(order.request, shown, {}, is_sent_known=will_be_looked_at)
 
 
 def is_cancelled_here_alone(order: Order) -> bool:

@@ -7,15 +7,25 @@ from decimal import Decimal
 
 from sluicegate.domain.numbers import plain
 from sluicegate.domain.orders import Category, OnStep, OrderRequest, OrderType, Side, TimeInForce
-from sluicegate.domain.records import Sighting
+from sluicegate.domain.records import Sighting, Status
 
 EverAsked = Mapping[str, Collection[Decimal]]
 """Every value that a field of the order ever had, amends included that may have arrived."""
 
+NUMBERS = ("qty", "price", "trigger_price", "take_profit", "stop_loss")
+
 _FUTURES = frozenset({Category.LINEAR, Category.INVERSE})
 
 
-def differences(request: OrderRequest, seen: Sighting, ever: EverAsked) -> list[str]:
+def as_sent(request: OrderRequest) -> dict[str, str]:
+    """Return the numbers of an order as it goes out, plain, for the audit trail: by them it is known again."""
+    values = {name: getattr(request, name) for name in NUMBERS}
+    return {name: plain(value) for name, value in values.items() if value is not None}
+
+
+def differences(
+    request: OrderRequest, seen: Sighting, ever: EverAsked, *, is_sent_known: bool = False
+) -> list[str]:
     """Return in words how a shown order differs from what was asked; nothing when it may be ours.
 
     What the exchange does not show is not compared, and what it changes by itself is no difference: it shrinks
@@ -25,17 +35,19 @@ def differences(request: OrderRequest, seen: Sighting, ever: EverAsked) -> list[
         request: the order as the ledger knows it.
         seen: what the exchange shows under its link id.
         ever: earlier values, by field; amends explain a difference.
+        is_sent_known: whether the order and `ever` hold all that went out. Where they may not, a value may also
+            be what `on_step = "round_down"` made of one of them.
 
     Source: Bybit V5 order fields, and `lpaPerp` of user-setting-config, docs of 2026-07-24. That a moved price
     still lies on the side of the last price where it trades is our reading; a resting price is never moved.
     """
     found = _differing_words(request, seen)
-    numbers = {"qty": _is_qty, "price": _is_price, "trigger_price": _is_trigger}
-    for name, is_ours in numbers.items():
-        asked = getattr(request, name)
+    may_be_rounded = request.on_step is OnStep.ROUND_DOWN and not is_sent_known
+    for name in NUMBERS:
+        asked, shown = getattr(request, name), getattr(seen, name)
         known = {*ever.get(name, ()), *([asked] if asked is not None else [])}
-        shown = getattr(seen, name)
-        if not is_ours(request, seen, known):
+        is_rounded = may_be_rounded and shown is not None and _is_rounded(shown, known)
+        if not is_rounded and not _is_ours(name, request, seen, known):
             found.append(f"{name} {_number(asked)}, shown {_number(shown)}")
     return found
 
@@ -68,12 +80,23 @@ def _may_reduce_unasked(request: OrderRequest, seen: Sighting) -> bool:
     return bool(seen.reduce_only) and not request.reduce_only and closes
 
 
+def _is_ours(name: str, request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
+    match name:
+        case "qty":
+            return _is_qty(request, seen, known)
+        case "price":
+            return _is_price(request, seen, known)
+        case "trigger_price":
+            return seen.trigger_price is None or seen.trigger_price in known
+        case _:
+            return _is_stop(getattr(seen, name), request, seen, known)
+
+
 def _is_qty(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
     if request.is_quote_amount or seen.qty in known:
         return True
-    if request.reduce_only or request.close_on_trigger:
-        return Decimal(0) in known or seen.qty < max(known)
-    return _may_be_rounded(request, seen.qty, known)
+    may_be_less = request.reduce_only or request.close_on_trigger
+    return bool(may_be_less) and (Decimal(0) in known or seen.qty < max(known))
 
 
 def _is_price(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
@@ -81,7 +104,7 @@ def _is_price(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> boo
         return True
     if seen.price in known:
         return True
-    return _may_be_rounded(request, seen.price, known) or _may_be_moved(request, seen, known)
+    return _may_be_moved(request, seen, known)
 
 
 def _may_be_moved(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
@@ -94,13 +117,18 @@ def _may_be_moved(request: OrderRequest, seen: Sighting, known: set[Decimal]) ->
     return min(known) < seen.price <= last
 
 
-def _is_trigger(request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
-    shown = seen.trigger_price
-    if shown is None or shown in known:
-        return True
-    return _may_be_rounded(request, shown, known)
+def _is_stop(shown: Decimal | None, request: OrderRequest, seen: Sighting, known: set[Decimal]) -> bool:
+    """Tell whether a take profit or stop loss may be ours.
+
+    Compared only where that is certain: one that was asked for, of a futures order with full stops, which waits
+    in the book or for its trigger. Its stops go over to the position only when it is filled.
+    """
+    is_resting = request.order_type is OrderType.LIMIT and seen.status == Status.NEW
+    waits = is_resting or seen.status == Status.UNTRIGGERED
+    is_compared = request.category in _FUTURES and request.tpsl_mode != "Partial" and waits
+    return shown is None or not is_compared or not any(known) or shown in known
 
 
-def _may_be_rounded(request: OrderRequest, shown: Decimal, known: set[Decimal]) -> bool:
+def _is_rounded(shown: Decimal, known: set[Decimal]) -> bool:
     """Tell whether a value may be one of ours on its step: at least one step is left, so more than half is."""
-    return request.on_step is OnStep.ROUND_DOWN and any(value / 2 < shown < value for value in known)
+    return any(value / 2 < shown < value for value in known)

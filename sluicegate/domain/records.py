@@ -244,6 +244,8 @@ class Sighting:
         parent_link_id: of the order that this take profit or stop loss was attached to; else empty.
         updated_ms: when the order last changed, exchange clock; 0: not told.
         last_price_on_create: the market's price when it was placed; futures only.
+        take_profit: attached to it; 0: shown that there is none.
+        stop_loss: likewise.
     """
 
     link_id: str
@@ -267,6 +269,8 @@ class Sighting:
     reduce_only: bool | None = None
     position_idx: int | None = None
     last_price_on_create: Decimal | None = None
+    take_profit: Decimal | None = None
+    stop_loss: Decimal | None = None
 
 
 TRADE = "Trade"

@@ -257,7 +257,8 @@ class Changes:
             over_at = lease_until + reach
             horizon_ms = account.clock.to_exchange_ms(over_at)
             patch: ChangePatch = {"attempts": change.attempts + 1, "wake_at": over_at, "horizon_ms": horizon_ms}
-            claimed = self.ledger.move_change(change, ChangeState.SUBMITTING, patch, {})
+            detail = {} if is_cancel else {"sent": dict(wanted)}
+            claimed = self.ledger.move_change(change, ChangeState.SUBMITTING, patch, detail)
             if claimed is None:
                 return "someone else was faster"
             if is_cancel:

@@ -19,7 +19,8 @@ from sluicegate.domain.errors import (
     SluicegateError,
 )
 from sluicegate.domain.lifecycle import END_STATES, Event, State
-from sluicegate.domain.orders import Order, OrderId
+from sluicegate.domain.likeness import as_sent
+from sluicegate.domain.orders import OnStep, Order, OrderId
 from sluicegate.domain.policy import Rng
 from sluicegate.domain.records import DeadLetter
 from sluicegate.ports import Account, Accounts, Clock, Ledger, Move, Observer, Patch
@@ -196,7 +197,7 @@ class Executor:
             if order.deadline_at is None or order.deadline_at > now  # the scheduler lets the others expire
         ]
         moves = []
-        for order, _prepared in timely:
+        for order, prepared in timely:
             attempts = order.attempts + 1
             patch: Patch = {
                 "attempts": attempts,
@@ -204,7 +205,10 @@ class Executor:
                 "wake_at": lease_until,
                 "horizon_ms": horizon_ms,
             }
-            moves.append(Move(order, Event.CLAIMED, patch, {"attempt": attempts, "lane": crossing.lane.path}))
+            detail: dict[str, object] = {"attempt": attempts, "lane": crossing.lane.path}
+            if order.request.on_step is OnStep.ROUND_DOWN:  # by it we know our order again
+                detail["sent"] = as_sent(prepared)
+            moves.append(Move(order, Event.CLAIMED, patch, detail))
         moved = self.ledger.transition_many(moves)
         claimed = [(mine, prepared) for mine, (_, prepared) in zip(moved, timely, strict=True) if mine is not None]
         waited_s = crossing.passages[0].waited_s

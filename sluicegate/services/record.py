@@ -11,8 +11,8 @@ import structlog
 
 from sluicegate.domain.evidence import average_after, is_as_asked, is_news, status_after, weigh_fills
 from sluicegate.domain.lifecycle import END_STATES, TABLE, Event, State
-from sluicegate.domain.likeness import differences
-from sluicegate.domain.orders import ChangeKind, Execution, OnStep, Order
+from sluicegate.domain.likeness import NUMBERS, differences
+from sluicegate.domain.orders import ChangeKind, Execution, OnStep, Order, OrderEvent
 from sluicegate.domain.records import (
     EVENT_OF_STATUS,
     QUESTIONS,
@@ -30,6 +30,7 @@ from sluicegate.services.lookout import Lookout
 log = structlog.get_logger(__name__)
 
 AMENDABLE = ("qty", "price", "trigger_price")
+_SENDING = frozenset({Event.CLAIMED.value, f"{ChangeKind.AMEND.value}_{ChangeState.SUBMITTING.value}"})
 
 
 @dataclass(frozen=True)
@@ -141,19 +142,25 @@ class Recorder:
         if order.exchange_order_id:
             is_same = order.exchange_order_id == seen.exchange_order_id
             return [] if is_same else [f"orderId {order.exchange_order_id}, shown {seen.exchange_order_id}"]
-        return differences(order.request, seen, {}) and differences(order.request, seen, self._ever(order))
+        if not differences(order.request, seen, {}, is_sent_known=True):
+            return []
+        events = self.ledger.events(order.order_id)
+        requests = [event for event in events if event.event in _SENDING]
+        is_sent_known = bool(requests) and all("sent" in event.detail for event in requests)  # older ones lack it
+        return differences(order.request, seen, self._ever(order, events), is_sent_known=is_sent_known)
 
-    def _ever(self, order: Order) -> Mapping[str, set[Decimal]]:
+    def _ever(self, order: Order, events: Sequence[OrderEvent]) -> Mapping[str, set[Decimal]]:
         """Return every value that the order had, or may have had on the exchange."""
         asked = [change.fields for change in self._amends(order) if change.attempts]
-        for event in self.ledger.events(order.order_id):
+        for event in events:
             if event.event == "accepted":
                 asked.append(event.detail["request"])
             elif event.event in {Event.AMENDED.value, Event.AMENDED_UNSENT.value}:
                 asked.append(event.detail)
+            asked.append(event.detail.get("sent", {}))
         values: dict[str, set[Decimal]] = defaultdict(set)
         for fields in asked:
-            for name in AMENDABLE:
+            for name in NUMBERS:
                 if fields.get(name) is not None:
                     values[name].add(Decimal(fields[name]))
         return values

@@ -108,6 +108,12 @@ def test_sighting_and_fill_are_read_exactly(server: VenueServer, desk: Desk) -> 
     answer(server, [{**SIGHTED, "price": "", "avgPrice": "", "cumExecQty": ""}])
     empty = find(desk).sighting
     assert (None, None, Decimal(0)) == (empty.price, empty.avg_price, empty.cum_exec_qty)
+    answer(server, [{**SIGHTED, "takeProfit": "64000.5", "stopLoss": ""}])
+    stops = find(desk).sighting
+    assert (Decimal("64000.5"), Decimal(0)) == (stops.take_profit, stops.stop_loss)
+    answer(server, [{**SIGHTED, "takeProfit": "-", "stopLoss": None}])
+    unsaid = find(desk).sighting
+    assert (None, None) == (unsaid.take_profit, unsaid.stop_loss)
     answer(server, [{**FILLED, "execType": "Funding"}, FILLED])
     fills, _cursor, _headers = desk.gateway.fills(Category.LINEAR, "BTCUSDT", LINK_ID)
     at = datetime(2026, 7, 25, 17, 20, 0, 123000, tzinfo=UTC)

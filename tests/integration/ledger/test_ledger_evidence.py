@@ -101,6 +101,18 @@ def test_end_shows_what_an_amend_in_doubt_had_changed(ledger: SqlLedger, asked: 
     assert (State.FILLED, Decimal(price)) == (now.state, now.request.price)
 
 
+def test_less_than_was_asked_waits_for_a_look_at_what_was_sent(ledger: SqlLedger) -> None:
+    """A stream alone cannot tell a rounded order from another's: it is not adopted, but looked at at once."""
+    order = sent(ledger, qty="0.0129", on_step="round_down")
+    doubtful = ledger.transition(order, Event.DOUBTED, {"wake_at": LATER}, {})
+    assert doubtful is not None
+
+    assert () == show(ledger, seen(order, "New", qty=Decimal("0.012"))).moved
+
+    now = ledger.get(order.order_id)
+    assert (State.IN_DOUBT, "", NOON) == (now.state, now.exchange_order_id, now.wake_at)
+
+
 def amend(order: Order, fields: dict[str, str]) -> Change:
     """Return a request to amend an order."""
     return Change("A-" + order.order_id, order.order_id, 0, ChangeKind.AMEND, fields, ChangeState.PENDING, 0, NOON)

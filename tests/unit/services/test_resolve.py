@@ -118,6 +118,35 @@ def test_foreign_order_under_our_id_is_neither_adopted_nor_sent(changes: dict[st
     assert 1 == now(world).attempts
 
 
+def test_order_that_was_rounded_is_known_by_what_was_sent() -> None:
+    """Its answer was lost; what rounding made of it is written down before it goes out."""
+    world = World()
+    accept(world, qty="0.0129", price="59999.97", on_step="round_down")
+    lose_answer(world, "execute")
+    assert (Decimal("0.012"), Decimal("59999.9")) == (world.venue.orders[0].qty, world.venue.orders[0].price)
+    stay_home(world, "look")
+    assert State.LIVE is now(world).state
+
+
+@pytest.mark.parametrize("changes", [{"qty": "0.011"}, {"price": "59999.8"}])
+def test_order_that_is_less_than_what_was_sent_is_foreign(changes: dict[str, str]) -> None:
+    """Less than was asked, but not what rounding made of it: another's."""
+    world = doubtful(qty="0.0129", price="59999.97", on_step="round_down")
+    stranger(world, **{"qty": "0.012", "price": "59999.9", **changes})
+    stay_home(world, "look")
+    assert (State.IN_DOUBT, Question.FOREIGN) == (now(world).state, now(world).last_code)
+
+
+def test_rounded_order_of_an_older_trail_is_adopted() -> None:
+    """Where the trail does not say what was sent, less may be what rounding made of it."""
+    world = doubtful(qty="0.0129", on_step="round_down")
+    for event in world.store.events(ID):
+        dict.pop(event.detail, "sent", None)
+    stranger(world, qty="0.011")
+    stay_home(world, "look")
+    assert State.LIVE is now(world).state
+
+
 def test_order_found_after_its_link_id_was_refused_is_adopted() -> None:
     """110072 about our own order of an earlier try: it is what was asked, so it is ours."""
     world = World()
