@@ -37,6 +37,7 @@ from sluicegate.services.lanes import Lanes
 from sluicegate.services.lookout import Lookout
 from sluicegate.services.pace import Pace
 from sluicegate.services.pages import Pages
+from sluicegate.services.passage import HOLDS_S
 from sluicegate.services.perform import Performer
 from sluicegate.services.positions import Positions
 from sluicegate.services.reconcile import Reconciler
@@ -47,7 +48,7 @@ from sluicegate.services.review import Review
 from sluicegate.services.settle import Settler
 from sluicegate.services.submit import Submitter
 from sluicegate.services.unpark import Unparker
-from sluicegate.services.valve import HOLDS_S, Valve
+from sluicegate.services.valve import Valve
 from sluicegate.services.witness import Witness
 from sluicegate.telemetry.metrics import Metrics
 

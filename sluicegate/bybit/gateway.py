@@ -26,6 +26,7 @@ from sluicegate.domain.outcomes import (
     Outcome,
     RateHeaders,
     Refused,
+    is_unanswered,
     outcome_code,
 )
 from sluicegate.domain.records import Fill, Sighting
@@ -300,7 +301,8 @@ class Gateway:
             if must_be_obeyed(outcome):
                 refusal = outcome if isinstance(outcome, Refused) else None
                 raise OrderRejected(f"{path}: {outcome.message}", ret_code=outcome.code, refusal=refusal) from None
-            raise ExchangeUnavailable(f"{path}: {outcome.code}: {outcome.message}") from None
+            text = f"{path}: {outcome.code}: {outcome.message}"
+            raise ExchangeUnavailable(text, is_unanswered=is_unanswered(outcome)) from None
         if reply.time_ms is not None:
             self._clock.observe(sent_at, self._clock.now(), reply.time_ms)
         self._report(path, parameters, Acknowledged(""), time.perf_counter() - started)

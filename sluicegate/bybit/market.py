@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,8 @@ from sluicegate.domain.errors import BucketDenied, BucketUnavailable, ExchangeUn
 from sluicegate.domain.instruments import OPTION_COINS, InstrumentRules
 from sluicegate.domain.numbers import parse_decimal
 from sluicegate.domain.orders import Category
-from sluicegate.ports import Buckets, BucketSpec, Clock, Observer
+from sluicegate.domain.outcomes import is_unanswered
+from sluicegate.ports import Buckets, BucketSpec, Clock, Grant, Observer
 
 log = structlog.get_logger(__name__)
 
@@ -216,21 +217,23 @@ class BybitMarket:
 
     def _query(self, path: str, method: str, parameters: Mapping[str, Any]) -> Reply:
         session = self._sessions.session()
-        with self._token():
-            sent_at, started = self._local.now(), self._local.monotonic()
-            code, error = "0", None
-            try:
-                reply = read_reply(getattr(session, method)(**parameters))
-            except Exception as e:  # noqa: BLE001 - the boundary to the exchange: every failure is an outcome
-                error = self._reader.read_error(e, is_write=False)
-                code = error.code
-            self._observer.response(
-                account="",
-                endpoint=path,
-                category=str(parameters.get("category", "")),
-                ret_code=code,
-                elapsed_s=self._local.monotonic() - started,
-            )
+        grant = self._take_token()
+        sent_at, started = self._local.now(), self._local.monotonic()
+        code, error = "0", None
+        try:
+            reply = read_reply(getattr(session, method)(**parameters))
+        except Exception as e:  # noqa: BLE001 - the boundary to the exchange: every failure is an outcome
+            error = self._reader.read_error(e, is_write=False)
+            code = error.code
+        if not is_unanswered(error):  # it may still arrive: its token comes back by its lease
+            self._settle(grant)
+        self._observer.response(
+            account="",
+            endpoint=path,
+            category=str(parameters.get("category", "")),
+            ret_code=code,
+            elapsed_s=self._local.monotonic() - started,
+        )
         if error is not None:
             what = {name: str(parameters[name]) for name in ("category", "symbol") if name in parameters}
             log.warning("exchange_call_failed", endpoint=path, ret_code=code, ret_msg=error.message, **what)
@@ -241,8 +244,7 @@ class BybitMarket:
             self.clock.observe(sent_at, self._local.now(), reply.time_ms)
         return reply
 
-    @contextmanager
-    def _token(self) -> Iterator[None]:
+    def _take_token(self) -> Grant:
         try:
             grant = self._buckets.acquire([self._ip_spec], max_wait_s=1.0, lease_s=LEASE_S)
         except BucketDenied as e:
@@ -250,8 +252,8 @@ class BybitMarket:
         except BucketUnavailable as e:
             raise ExchangeUnavailable("the buckets do not answer, so nothing may be asked") from e
         self._local.sleep(grant.wait_s)
-        try:
-            yield
-        finally:
-            with suppress(BucketUnavailable):  # the tokens come back by their lease
-                self._buckets.settle(grant, sent=True)
+        return grant
+
+    def _settle(self, grant: Grant) -> None:
+        with suppress(BucketUnavailable):  # the token comes back by its lease
+            self._buckets.settle(grant, sent=True)

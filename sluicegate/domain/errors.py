@@ -104,7 +104,15 @@ class OutcomeUnknown(SluicegateError):
 
 
 class ExchangeUnavailable(SluicegateError):
-    """A query got no usable answer from the exchange. Nothing changed; ask again later."""
+    """A query got no usable answer from the exchange. Nothing changed; ask again later.
+
+    Attributes:
+        is_unanswered: it went out and nothing came back: it may still arrive.
+    """
+
+    def __init__(self, message: str, *, is_unanswered: bool = False) -> None:
+        super().__init__(message)
+        self.is_unanswered = is_unanswered
 
 
 class BucketDenied(SluicegateError):

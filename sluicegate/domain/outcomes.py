@@ -114,6 +114,13 @@ class InDoubt:
 
 Outcome = Acknowledged | Refused | NeverSent | InDoubt
 
+_UNANSWERED = frozenset({"net_read_timeout", "net_reset_or_aborted"})
+
+
+def is_unanswered(outcome: Outcome | None) -> bool:
+    """Tell whether a request went out and nothing came back: the network may still deliver it, late."""
+    return isinstance(outcome, InDoubt) and outcome.code in _UNANSWERED
+
 
 def outcome_code(outcome: Outcome) -> str:
     """Return the code of an outcome as the metric label `ret_code`."""

@@ -28,8 +28,9 @@ from sluicegate.services.faults import Faults
 from sluicegate.services.gates import Gates
 from sluicegate.services.halts import Halts
 from sluicegate.services.lanes import Lanes, Ready, by_category
+from sluicegate.services.passage import Crossing
 from sluicegate.services.perform import Performer
-from sluicegate.services.valve import Crossing, Valve
+from sluicegate.services.valve import Valve
 
 log = structlog.get_logger(__name__)
 

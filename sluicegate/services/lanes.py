@@ -15,7 +15,7 @@ from datetime import datetime
 from sluicegate.domain.batches import MOST, goes_alone, has_batches
 from sluicegate.domain.orders import Category, Order, OrderRequest
 from sluicegate.ports import Account, Answer, LaneKind
-from sluicegate.services.valve import Crossing, Passage
+from sluicegate.services.passage import Crossing, Passage
 
 CREATE = "/v5/order/create"
 CREATE_BATCH = "/v5/order/create-batch"

@@ -11,7 +11,8 @@ from sluicegate.domain.errors import ExchangeUnavailable
 from sluicegate.domain.orders import Category, Order, OrderRequest
 from sluicegate.domain.records import Fill, Sighting
 from sluicegate.ports import Account, Clock
-from sluicegate.services.valve import Passage, Valve
+from sluicegate.services.passage import Passage
+from sluicegate.services.valve import Valve
 
 REALTIME, HISTORY, EXECUTIONS = "/v5/order/realtime", "/v5/order/history", "/v5/execution/list"
 TOKEN_WAIT_S = 0.3

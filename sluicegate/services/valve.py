@@ -2,102 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TypeGuard
+from dataclasses import dataclass, field, replace
 
 import structlog
 
-from sluicegate.domain.errors import BucketDenied, BucketUnavailable, OrderRejected
+from sluicegate.domain.errors import BucketUnavailable, ExchangeUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
-from sluicegate.domain.outcomes import Acknowledged, Action, NeverSent, Outcome, RateHeaders, Refused
+from sluicegate.domain.outcomes import Outcome
 from sluicegate.domain.records import AccountRecord
 from sluicegate.ports import (
     Accounts,
-    Answer,
     Buckets,
     BucketSpec,
     Clock,
     Grant,
     KeyInfo,
-    Lane,
     LaneKind,
     Ledger,
     Observer,
     Quotas,
-    Trip,
 )
+from sluicegate.services.passage import Crossing, Passage, is_over_limit
 
 log = structlog.get_logger(__name__)
 
 QUERY_API = "/v5/user/query-api"
 REFUSAL_TTL_S = 1.0
-HOLDS_S = 5.0
-"""So long after its tokens are there a request may be claimed: their lease is longer than a claim by this."""
-
-
-def is_over_limit(outcome: Outcome | None) -> TypeGuard[Refused]:
-    """Tell whether the exchange said "too many"."""
-    return isinstance(outcome, Refused) and outcome.action is Action.BACK_OFF
-
-
-@dataclass(slots=True)
-class Passage:
-    """One request on its way: tell it what became of the request.
-
-    Attributes:
-        waited_s: how long it waited for its tokens.
-        is_sent: False until the request may have left.
-        left_at_s: when it was signed, monotonic; None: not known.
-        ready_at_s: when its tokens were there, monotonic.
-    """
-
-    waited_s: float = 0.0
-    is_sent: bool = False
-    headers: RateHeaders | None = None
-    outcome: Outcome | None = None
-    left_at_s: float | None = None
-    ready_at_s: float = math.inf
-
-    def check(self, now_s: float) -> None:
-        """See whether the tokens still hold, before the claim: a process may have stood still since.
-
-        Raises:
-            BucketDenied: others may have them by the time at which the request would arrive.
-        """
-        if now_s - self.ready_at_s > HOLDS_S:
-            raise BucketDenied("its tokens were there too long ago", retry_after_s=0.0)
-
-    def report(self, *answers: Answer) -> None:
-        """Say what the request came to: for each order in it.
-
-        One that was refused for the limit speaks for all: the exchange counted more than we did.
-        """
-        telling = next((answer for answer in answers if is_over_limit(answer.outcome)), answers[0])
-        outcome = self.outcome = telling.outcome
-        self.left_at_s = telling.left_at_s
-        self.is_sent = not isinstance(outcome, NeverSent)
-        self.headers = None if isinstance(outcome, NeverSent) else outcome.headers
-
-    def answered(self, headers: RateHeaders) -> None:
-        """Say that a query was answered."""
-        self.is_sent = True
-        self.headers = headers
-
-    def trip(self, venue: str, ready_at_s: float) -> Trip | None:
-        """Return how the request travelled; None when its answer does not tell.
-
-        Args:
-            venue: where it went.
-            ready_at_s: when its wait was over, monotonic.
-        """
-        told = self.outcome.exchange_time_ms if isinstance(self.outcome, Acknowledged | Refused) else None
-        if told is None or self.left_at_s is None:
-            return None
-        return Trip(venue, max(0.0, self.left_at_s - ready_at_s), told)
 
 
 class Sleepers:
@@ -116,20 +49,6 @@ class Sleepers:
         """Count it no more."""
         with self._counting:
             self.count -= 1
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """Orders on their way through one lane.
-
-    Attributes:
-        orders: how many may go.
-        passages: one for each request.
-    """
-
-    lane: Lane
-    orders: int
-    passages: tuple[Passage, ...]
 
 
 @dataclass(frozen=True)
@@ -206,6 +125,9 @@ class Valve:
         with self._paid((grant,), account, path) as [passage]:
             try:
                 yield passage
+            except ExchangeUnavailable as e:
+                passage.is_unanswered = e.is_unanswered
+                raise
             except OrderRejected as e:  # a refused query; what it says of the quota counts like a command's answer
                 if e.refusal is not None:
                     passage.outcome, passage.headers = e.refusal, e.refusal.headers
@@ -213,7 +135,12 @@ class Valve:
 
     @contextmanager
     def _paid(self, grants: Sequence[Grant], account: str, path: str) -> Iterator[tuple[Passage, ...]]:
-        """Wait until the tokens are there, let the requests go, and settle each."""
+        """Wait until the tokens are there, let the requests go, and settle each.
+
+        A request without an answer may arrive as late as the network likes. The endpoint's token comes back one
+        window after the time-out all the same: too early costs a 10006. The IP's comes back by its lease, since
+        there too early costs ten minutes of 403 for everybody.
+        """
         wait_s = grants[0].wait_s
         ready_at_s = self.clock.monotonic() + wait_s
         self.observer.waited(wait_s)
@@ -230,7 +157,8 @@ class Valve:
             try:
                 for grant, passage in zip(grants, passages, strict=True):
                     trip = passage.trip(venue, ready_at_s)
-                    self.buckets.settle(grant, sent=passage.is_sent, observed=passage.headers, trip=trip)
+                    certain = replace(grant, specs=grant.specs[:1]) if passage.is_unanswered else grant
+                    self.buckets.settle(certain, sent=passage.is_sent, observed=passage.headers, trip=trip)
                     self._obey(grant.specs[0], passage.outcome, account)
             except BucketUnavailable as e:  # the tokens come back by their lease
                 log.warning("bucket_not_settled", account=account, endpoint=path, error=str(e))

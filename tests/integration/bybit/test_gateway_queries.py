@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -208,3 +209,18 @@ def test_queries_any_rows_raise_nothing_but_the_agreed_errors(server: VenueServe
 def test_order_made_by_hand_is_read_without_a_link_id() -> None:
     """Orders that a person placed on the web page have no link id; they do not spoil a list."""
     assert read_sighting({**SIGHTED, "orderLinkId": ""}).link_id == ""
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_query_without_answer_says_so(server: VenueServer, desk: Desk, is_answered: bool) -> None:
+    """The network may still deliver it: its token of the IP must not come back before."""
+    quiet = threading.Event()
+
+    def script(_request: Any, _connection: Any) -> bytes | None:
+        return http(b"", status="502 Bad Gateway") if is_answered else (quiet.wait(10) and None)
+
+    server.script = script
+    with pytest.raises(ExchangeUnavailable) as unavailable:
+        find(desk)
+    quiet.set()
+    assert is_answered is not unavailable.value.is_unanswered

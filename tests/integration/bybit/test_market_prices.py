@@ -11,6 +11,7 @@ import redis
 from market_desk import accounts_of, market_towards, settings_for
 from venue_server import VenueServer, envelope, http
 
+from sluicegate.bybit.market import LEASE_S
 from sluicegate.config import Environment
 from sluicegate.domain.errors import ConfigurationError, ExchangeUnavailable, OrderRejected
 from sluicegate.domain.orders import Category
@@ -172,3 +173,19 @@ def test_market_of_a_banned_address_says_so(server: VenueServer, cache: redis.Re
     with pytest.raises(OrderRejected) as raised:
         accounts_of(settings_for(server.url, tmp_path), cache).get("one")
     assert raised.value.ret_code == "http_403"
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_token_of_a_question_without_answer_comes_back_by_its_lease(
+    server: VenueServer, cache: redis.Redis, is_answered: bool
+) -> None:
+    """The network may still deliver the question; one too many from an IP costs everybody ten minutes."""
+    script = http(b"", status="502 Bad Gateway") if is_answered else None
+    server.script = lambda _request, connection: connection.close() if script is None else script
+    market = market_towards(server.url, cache)
+    with pytest.raises(ExchangeUnavailable):
+        market.last_price(Category.LINEAR, "BTCUSDT")
+    flight = "sg:{buckets}:flight:egress:default"
+    [(_token, back_us)] = cache.zrange(flight, 0, -1, withscores=True)
+    seconds, microseconds = cache.time()
+    assert is_answered == (back_us / 1e6 - seconds - microseconds / 1e6 < LEASE_S / 2)

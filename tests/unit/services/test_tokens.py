@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from sluicegate.domain.errors import ExchangeUnavailable
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import AmendRequest
 from sluicegate.domain.outcomes import NO_HEADERS
-from sluicegate.services.valve import HOLDS_S
-from tests.unit.services.desk import ID, accept, do
+from sluicegate.services.lanes import CREATE
+from sluicegate.services.passage import HOLDS_S
+from tests.unit.services.desk import ID, accept, do, lose
 from tests.unit.services.interleaving import Actor
-from tests.unit.services.world import Message, World
+from tests.unit.services.world import LEASE_S, Message, World
 
 
 def stand_still(world: World, task: str) -> None:
@@ -46,6 +48,38 @@ def test_change_is_not_sent_on_tokens_of_long_ago() -> None:
     stand_still(world, "change")
     [change] = world.store.changes(ID)
     assert ("pending", 0, flights) == (change.state.value, change.attempts, len(world.venue.flights))
+
+
+def in_flight(world: World, name: str) -> int:
+    """Return how many tokens of a bucket are away."""
+    return next(state.in_flight for state in world.buckets.states() if state.name == name)
+
+
+def test_ip_token_of_an_order_without_answer_comes_back_by_its_lease() -> None:
+    """The network may deliver the request late; one too many from an IP costs everybody ten minutes."""
+    world = World()
+    accept(world)
+    lose(world, "execute")
+    world.clock.advance(6)
+    assert (0, 1) == (in_flight(world, CREATE), in_flight(world, "egress"))
+    world.clock.advance(LEASE_S + 9)
+    assert 0 == in_flight(world, "egress")
+
+
+@pytest.mark.parametrize("is_unanswered", [True, False])
+def test_ip_token_of_a_query_without_answer_comes_back_by_its_lease(is_unanswered: bool) -> None:
+    """One that was answered, be it by a 502, has arrived."""
+    world = World()
+
+    def ask() -> None:
+        with world.lookout.valve.open("main", "/query", None, max_wait_s=0) as passage:
+            passage.is_sent = True
+            raise ExchangeUnavailable("no answer", is_unanswered=is_unanswered)
+
+    with pytest.raises(ExchangeUnavailable):
+        ask()
+    world.clock.advance(6)
+    assert (0, int(is_unanswered)) == (in_flight(world, "/query"), in_flight(world, "egress"))
 
 
 def test_each_page_of_fills_pays_its_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,8 +129,8 @@ class OneAccount:
     def specs(
         self, account: str, uid: str, path: str, category: Category | None, *, orders: int = 1
     ) -> list[BucketSpec]:
-        """Return the bucket of an endpoint."""
-        return [BucketSpec(path, 20)]
+        """Return the bucket of an endpoint, and that of the IP."""
+        return [BucketSpec(path, 20), self.egress()]
 
     def lanes(
         self, account: str, uid: str, paths: Mapping[LaneKind, str], category: Category
