@@ -34,11 +34,13 @@ class Grant:
     Attributes:
         lease_id: names the tokens until they are settled.
         wait_s: how long to wait before sending; the tokens are reserved.
+        lease_s: after so long, counted from the end of the wait, they come back by themselves.
     """
 
     lease_id: str
     wait_s: float
     specs: tuple[BucketSpec, ...]
+    lease_s: float
 
 
 class LaneKind(IntEnum):
@@ -167,7 +169,8 @@ class Buckets(Protocol):
         Args:
             spec: the bucket.
             for_s: how long.
-            is_refusal: the exchange refused a request that had its tokens: they come back later for a while.
+            is_refusal: the exchange refused a request that had its tokens: they come back later for a while, and
+                one more counts as someone else's.
         """
 
     def states(self) -> list[BucketState]:

@@ -62,6 +62,7 @@ from sluicegate.ratelimit.arrival import (
 from sluicegate.ratelimit.durability import loses_nothing
 from sluicegate.ratelimit.flusher import Flusher, Settlement
 from sluicegate.ratelimit.lease import (
+    CEDED_WINDOWS,
     LEARNED_FOR_S,
     NO_LANE,
     Observed,
@@ -153,7 +154,7 @@ class RedisBuckets:
         check_times(max_wait_s, lease_s)
         asked = _Asked(tuple(specs), (), 1, to_us(max_wait_s), to_us(lease_s))
         lease_id, wait_s, _lane, _orders = self._acquire_one(asked)
-        return Grant(lease_id, wait_s, asked.specs)
+        return Grant(lease_id, wait_s, asked.specs, lease_s)
 
     def acquire_lane(
         self,
@@ -185,7 +186,9 @@ class RedisBuckets:
         check_times(max_wait_s, lease_s)
         asked = _Asked(tuple(beside), tuple(lanes), orders, to_us(max_wait_s), to_us(lease_s))
         lease_id, wait_s, kind, granted = self._acquire_one(asked)
-        return lane_grant(lanes, asked.specs, kind=kind, lease_id=lease_id, wait_s=wait_s, orders=granted)
+        return lane_grant(
+            lanes, asked.specs, kind=kind, lease_id=lease_id, wait_s=wait_s, lease_s=lease_s, orders=granted
+        )
 
     def _acquire_one(self, asked: _Asked) -> tuple[str, float, int, int]:
         nonce = new_nonce()
@@ -216,7 +219,7 @@ class RedisBuckets:
         keys = [f"{self._prefix}:venue:{trip.venue if trip else ''}", self._bucket(grant.specs[0].name)]
         numbers: list[float] = [ready_us(grant.lease_id), sent, told.limit, told.remaining, to_us(LEARNED_FOR_S)]
         numbers += [to_us(KEEP_S), *(reading_us(trip)), self._margin_us]
-        numbers += [CONFIRMATIONS, DOUBT, MEMORY, PERIOD_US, RESOLUTION_US, NARROWING_US]
+        numbers += [CONFIRMATIONS, DOUBT, MEMORY, PERIOD_US, RESOLUTION_US, NARROWING_US, to_us(grant.lease_s)]
         for spec in grant.specs:
             keys.append(self._flight(spec.name))
             numbers += [to_us(spec.window_s), spec.cost]
@@ -237,14 +240,15 @@ class RedisBuckets:
         Args:
             spec: the bucket.
             for_s: how long; 0 or less does nothing new.
-            is_refusal: the exchange refused a request that had its tokens: the margin grows for a while.
+            is_refusal: the exchange refused a request that had its tokens: the margin grows for a while, and one
+                token more counts as someone else's.
 
         Raises:
             BucketUnavailable: Redis did not answer; the bucket is not blocked.
         """
-        keys = [self._names, self._bucket(spec.name)]
+        keys = [self._names, self._bucket(spec.name), self._flight(spec.name)]
         args: list[Any] = [spec.name, spec.limit, to_us(spec.window_s), max(0, to_us(for_s)), to_us(KEEP_S)]
-        args += [int(is_refusal), NARROWING_US, RESOLUTION_US, WIDEST_US]
+        args += [int(is_refusal), NARROWING_US, RESOLUTION_US, WIDEST_US, CEDED_WINDOWS * to_us(spec.window_s)]
         self._ask(lambda: self._block(keys, args))
 
     def states(self) -> list[BucketState]:

@@ -18,6 +18,10 @@ from sluicegate.ports import BucketSpec, BucketState, Grant, Lane, LaneGrant, La
 LEARNED_FOR_S = 3600.0
 """How long a limit told by the exchange is believed: tiers change at most daily, and every response renews it."""
 
+CEDED_WINDOWS = 10
+"""For so long after a refusal one token more is left to whoever else spends the quota, until what they then use
+shows: docs/adr/0019."""
+
 LONGEST_LEASE_S = 3600.0
 """A key of tokens in flight lives at least so long after each acquire."""
 
@@ -108,16 +112,17 @@ def lane_grant(
     kind: int,
     lease_id: str,
     wait_s: float,
+    lease_s: float,
     orders: int,
 ) -> LaneGrant:
     """Return the grants of the requests that a lane was given tokens for."""
     lane = next(lane for lane in lanes if lane.kind == kind)
     if lane.kind is LaneKind.ALONE:
         specs = (lane.spec, *beside)
-        grants = tuple(Grant(f"{lease_id}.{i}", wait_s, specs) for i in range(1, orders + 1))
+        grants = tuple(Grant(f"{lease_id}.{i}", wait_s, specs, lease_s) for i in range(1, orders + 1))
         return LaneGrant(lane, orders, grants)
     paid = replace(lane.spec, cost=lane.spec.cost + lane.step * (orders - 1))
-    return LaneGrant(lane, orders, (Grant(lease_id, wait_s, (paid, *beside)),))
+    return LaneGrant(lane, orders, (Grant(lease_id, wait_s, (paid, *beside), lease_s),))
 
 
 def check_times(max_wait_s: float, lease_s: float) -> None:

@@ -15,6 +15,7 @@ from sluicegate.domain.outcomes import RateHeaders
 from sluicegate.ports import BucketSpec, BucketState, Clock, Grant, Lane, LaneGrant, LaneKind, Trip
 from sluicegate.ratelimit.arrival import MARGIN_S, RESOLUTION_US, ArrivalEstimate, widen, widened
 from sluicegate.ratelimit.lease import (
+    CEDED_WINDOWS,
     LEARNED_FOR_S,
     Observed,
     bucket_state,
@@ -112,7 +113,7 @@ class MemoryBuckets:
                 lease_id = f"{int(ready)}-{new_nonce()}"
                 for look in looks:
                     _put(look.bucket.flight, lease_id, look.cost, int(ready) + lease)
-                return Grant(lease_id, (int(ready) - now) / 1_000_000, tuple(specs))
+                return Grant(lease_id, (int(ready) - now) / 1_000_000, tuple(specs), lease_s)
             late = [look for look in looks if look.ready - now > max_wait]
             retry_at = max(_give_ticket(look, now, lease) for look in late)
             raise BucketDenied(f"no token within {max_wait_s} s", retry_after_s=(retry_at - now) / 1_000_000)
@@ -145,7 +146,9 @@ class MemoryBuckets:
             granted = min(one.room(int(ready), step, orders) for one, step in steps)
             lease_id = f"{int(ready)}-{new_nonce()}"
             wait_s = (int(ready) - now) / 1_000_000
-            given = lane_grant(lanes, beside, kind=lane.kind, lease_id=lease_id, wait_s=wait_s, orders=granted)
+            given = lane_grant(
+                lanes, beside, kind=lane.kind, lease_id=lease_id, wait_s=wait_s, lease_s=lease_s, orders=granted
+            )
             for grant in given.grants:
                 for spec in grant.specs:
                     _put(self._bucket(spec.name).flight, grant.lease_id, spec.cost, int(ready) + lease)
@@ -188,10 +191,14 @@ class MemoryBuckets:
             bucket = self._bucket(spec.name)
             bucket.documented, bucket.window = spec.limit, to_us(spec.window_s)
             now = self._now()
+            was_blocked = bucket.blocked_until > now
             bucket.blocked_until = max(bucket.blocked_until, now + max(0, to_us(for_s)))
             if is_refusal:
                 bucket.widened = widen(widened(bucket.widened, bucket.widened_at, now))
                 bucket.widened_at = now
+                out = sum(at > now and token.startswith("~") for token, at in bucket.flight.items())
+                theirs = min(out + (not was_blocked), spec.limit - 1)
+                _cede(bucket.flight, [now + CEDED_WINDOWS * bucket.window] * theirs)
 
     def states(self) -> list[BucketState]:
         """Return every bucket that is known, by name."""
@@ -245,9 +252,12 @@ class MemoryBuckets:
         if bucket.learned != told.limit or bucket.learned_until < now + believe / 2:
             bucket.learned, bucket.learned_until = told.limit, now + believe
         if told.remaining >= 0:
-            explained = sum(1 for at in bucket.flight.values() if at > ready_us(grant.lease_id))
+            ready, window = ready_us(grant.lease_id), to_us(spec.window_s)
+            latest = now + to_us(grant.lease_s)
+            ours = [at for token, at in bucket.flight.items() if not token.startswith("~")]
+            explained = sum(ready < at <= latest for at in ours)
             foreign = max(0, told.limit - told.remaining - explained)
-            _put(bucket.flight, f"~{grant.lease_id}", foreign, now + to_us(spec.window_s))
+            _cede(bucket.flight, [now + window + window * left // foreign for left in range(foreign, 0, -1)])
 
 
 def _count_callers(look: _Look, now: int) -> None:
@@ -282,6 +292,12 @@ def _give_ticket(look: _Look, now: int, lease: int) -> int:
 def _put(flight: dict[str, int], owner: str, count: int, at: int) -> None:
     for i in range(1, count + 1):
         flight[f"{owner}:{i}"] = at
+
+
+def _cede(flight: dict[str, int], back_at: Sequence[int]) -> None:
+    """Keep tokens out of the bucket that someone else uses; see settle.lua."""
+    for i, at in enumerate(back_at, 1):
+        flight[f"~:{i}"] = max(at, flight.get(f"~:{i}", 0))
 
 
 def _give_back(flight: dict[str, int], lease_id: str, count: int) -> None:

@@ -10,9 +10,9 @@
 -- ARGV[1]   lease id
 -- ARGV[2]   doubles, packed: ready, was sent, limit observed (0: none), remaining observed (-1: none), how long to
 --           believe the limit, keep (TTL at least), exchange's time (0: not told), left after ready, margin,
---           confirmations, doubt, memory, period, resolution, narrowing; window and cost of each bucket
+--           confirmations, doubt, memory, period, resolution, narrowing, lease; window and cost of each bucket
 --
--- Returns the number of tokens taken out because someone else uses this quota.
+-- Returns the number of tokens that someone else uses of this quota.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -20,7 +20,7 @@ local lease_id = ARGV[1]
 local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[2] / 8), ARGV[2])}
 local ready, was_sent, limit, remaining, believe, keep = unpack(numbers, 1, 6)
 local exchange, left_after, margin = unpack(numbers, 7, 9)
-local confirmations, doubt, memory, period, resolution, narrowing = unpack(numbers, 10, 15)
+local confirmations, doubt, memory, period, resolution, narrowing, lease = unpack(numbers, 10, 16)
 
 -- Give a key a TTL of at least `least` beyond `keep`; never shorten one.
 local function live_on(key, least)
@@ -100,22 +100,31 @@ local function learn(bucket)
   end
 end
 
--- Take out what the exchange counted and we cannot explain. It counted requests that arrived within the window
--- before it answered. Ours among them were in flight when this request left, or later (a token returns one window
--- after its arrival less the fastest way there, and this request was under way as long); requests of ours that have
--- not arrived yet, or wait, only make this number larger.
+-- Keep out of the bucket what the exchange counted and we cannot explain: someone else spends this quota.
+--
+-- It counted requests that arrived within the window before it answered. Ours among them were in flight when this
+-- request left, or later (a token returns one window after its arrival less the fastest way there, and this request
+-- was under way as long). Those that still wait for a token count for nothing: their leases end later than that of a
+-- request that leaves now. Requests of ours that are on their way only make this number larger.
+--
+-- The tokens are the others' own: ~:1, ~:2, ... Who spends now will spend again, so they stay out while they are
+-- seen, and come back one by one between one window after that and two: the first one shows whether they are free.
 local function take_out_foreign(flight, window)
-  local explained = redis.call('ZCOUNT', flight, ready + 1, '+inf')
-  local foreign = math.max(0, limit - remaining - explained)
-  if foreign > 0 then
-    put(flight, '~' .. lease_id, foreign, now + window)
+  local explained, out = redis.call('ZCOUNT', flight, ready + 1, now + lease), 0
+  while tonumber(redis.call('ZSCORE', flight, '~:' .. out + 1) or 0) > ready do
+    out = out + 1
+  end
+  local foreign = math.max(0, limit - remaining - (explained - out))
+  for i = 1, foreign do
+    local rest = math.floor(window * (foreign - i + 1) / foreign)
+    redis.call('ZADD', flight, 'GT', now + window + rest, '~:' .. i)
   end
   return foreign
 end
 
 local foreign = 0
 for b = 1, #KEYS - 2 do
-  local flight, window, cost = KEYS[b + 2], numbers[2 * b + 14], numbers[2 * b + 15]
+  local flight, window, cost = KEYS[b + 2], numbers[2 * b + 15], numbers[2 * b + 16]
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', math.min(now, ready) - window)
   if was_sent == 1 then
     local safe = math.max(now, ready) + window

@@ -130,8 +130,9 @@ class Way:
         self.buckets.settle(grant, sent=True, trip=Trip(venue, 0.0, exchange_ms))
 
     def away_for_s(self, name: str) -> float:
-        """Return after how long the last token of a bucket is back."""
-        at = max(self.buckets._buckets[name].flight.values())
+        """Return after how long the last token of ours is back in a bucket."""
+        flight = self.buckets._buckets[name].flight
+        at = max(at for token, at in flight.items() if not token.startswith("~"))
         return (at - self.clock.now_us) / 1_000_000
 
 

@@ -191,13 +191,49 @@ def test_settle_with_senseless_headers_takes_out_nothing(buckets, headers):
 
 
 def test_settle_with_unexplained_use_takes_those_tokens_out(buckets, clock):
-    """Someone else spent three of this UID's ten: they are gone for one window."""
+    """Someone else spent three of this UID's ten: they stay out, and come back one by one after a window."""
     spec = BucketSpec("uid", limit=10)
     grants = [take(buckets, spec) for _ in range(2)]
     buckets.settle(grants[0], sent=True, observed=RateHeaders(10, 5))
     assert _in_flight(buckets) == {"uid": 5}
     clock.sleep(1)
-    assert _in_flight(buckets) == {"uid": 1}
+    assert [_in_flight(buckets)["uid"] for _ in range(4) if clock.sleep(0.34) is None] == [3, 2, 1, 1]
+
+
+def test_settle_while_others_go_on_leaves_them_their_tokens(buckets, clock):
+    """Who spends now will spend again: what they use stays out as long as it shows."""
+    spec = BucketSpec("uid", limit=10)
+    for _second in range(5):
+        buckets.settle(take(buckets, spec), sent=True, observed=RateHeaders(10, 6))
+        assert _in_flight(buckets) == {"uid": 4}
+        clock.sleep(1.1)
+        assert _in_flight(buckets) == {"uid": 3}
+
+
+def test_settle_counts_no_request_that_still_waits(buckets, clock):
+    """Two of ours were sent and one waits for a token, so the third that was counted is another's."""
+    spec = BucketSpec("uid", limit=2)
+    sent = [take(buckets, spec) for _ in range(2)]
+    buckets.settle(sent[0], sent=True)
+    clock.sleep(0.1)
+    assert take(buckets, spec, max_wait_s=1).wait_s > 0
+    buckets.settle(sent[1], sent=True, observed=RateHeaders(12, 9))
+    assert _in_flight(buckets) == {"uid": 4}
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 12])
+def test_refusal_leaves_one_token_more_to_others(buckets, clock, blocks):
+    """Somebody had the token that we held; refused at once again, it is the same. One stays ours, to learn by."""
+    spec = BucketSpec("uid", limit=10)
+    for _block in range(blocks):
+        for _refusal in range(3):
+            buckets.block(spec, for_s=0.1, is_refusal=True)
+        clock.sleep(0.1)
+    assert _in_flight(buckets) == {"uid": min(blocks, 9)}
+    clock.sleep(9.8)
+    assert _in_flight(buckets) == {"uid": min(blocks, 9)}
+    clock.sleep(0.2)
+    assert _in_flight(buckets) == {"uid": 0}
 
 
 def test_settle_with_use_that_ours_explains_takes_out_nothing(buckets, clock):
@@ -223,12 +259,12 @@ def test_settle_tells_foreign_use_once(buckets):
 
 
 def test_settle_keeps_foreign_use_seen_at_two_instants_apart(buckets, clock):
-    """Each is gone for one window from when it was seen."""
+    """All that show at an instant are theirs from then on."""
     spec = BucketSpec("uid", limit=10)
     for remaining in (7, 5):
         buckets.settle(take(buckets, spec), sent=True, observed=RateHeaders(10, remaining))
         clock.sleep(0.5)
-    assert _in_flight(buckets) == {"uid": 2}  # the second request and the one foreign that was seen with it
+    assert _in_flight(buckets) == {"uid": 4}  # the second request and the three foreign that were seen with it
     buckets.settle(take(buckets, spec), sent=True, observed=RateHeaders(10, 5))
     assert _in_flight(buckets) == {"uid": 5}
 
