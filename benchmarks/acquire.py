@@ -1,4 +1,8 @@
-"""Time of one `acquire` against `PING`: on the same connection, alone, and with sixteen clients at once."""
+"""Time of one `acquire` against `PING`: on the same connection, alone, and with sixteen clients at once.
+
+The peer is a PING that was written before, sent and read as the bucket does it; the client's own `ping()`, which
+writes its command each time and is slower for it, is told besides.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,18 @@ LANES = [
 BESIDE = [SPECS[1], BucketSpec("egress:default:orders", 100_000, 5.0)]
 """What an order asks for."""
 
-NAMES = {"acquire": "acquire of two buckets", "acquire_lane": "acquire of an order: two lanes, two IP buckets"}
+NO_LANE = [
+    Lane("/v5/order/create", LaneKind.ALONE, BucketSpec("simulator:1002:/v5/order/create:linear_inverse", 1), 1)
+]
+NO_LANE += LANES[1:]
+"""Lanes of which the first has no token."""
+
+NAMES = {
+    "acquire": "acquire of two buckets",
+    "acquire_lane": "acquire of an order: two lanes, two IP buckets",
+    "acquire_other": "acquire of an order whose first lane is empty",
+}
+PEERS = {"written": "PING, written before", "ping": "the client's ping()"}
 
 Timed = dict[str, float]
 
@@ -45,11 +60,12 @@ def measure(full: bool) -> list[Figure]:  # noqa: FBT001 - one signature for all
                     f"{name}, {clients} client{'s' * (clients > 1)}, p50",
                     "us",
                     [run[command] for run in runs],
-                    "PING",
-                    [run["PING"] for run in runs],
+                    peer,
+                    [run[ping] for run in runs],
                     digits=1,
                 )
                 for command, name in NAMES.items()
+                for ping, peer in PEERS.items()
             ]
     return figures
 
@@ -69,16 +85,18 @@ def _run(url: str, clients: int) -> Timed:
     timed = [results.get(timeout=120) for _ in crew]
     for member in crew:
         member.join()
-    return {name: statistics.median(run[name] for run in timed) for name in (*NAMES, "PING")}
+    return {name: statistics.median(run[name] for run in timed) for name in (*NAMES, *PEERS)}
 
 
 def _client(url: str, count: int, ready: Any, results: Any) -> None:
     client = connect(url)
     buckets = RedisBuckets(client)
     commands: dict[str, Callable[[], Any]] = {
-        "PING": client.ping,
+        "ping": client.ping,
+        "written": lambda: _written_ping(client),
         "acquire": lambda: buckets.acquire(SPECS, max_wait_s=0.5, lease_s=24),
         "acquire_lane": lambda: buckets.acquire_lane(LANES, BESIDE, orders=1, max_wait_s=0.5, lease_s=24),
+        "acquire_other": lambda: buckets.acquire_lane(NO_LANE, BESIDE, orders=1, max_wait_s=0.5, lease_s=24),
     }
     for command in commands.values():
         for _ in range(20):
@@ -91,3 +109,14 @@ def _client(url: str, count: int, ready: Any, results: Any) -> None:
             command()
             times[name].append(time.perf_counter() - started)
     results.put({name: statistics.median(values) * 1_000_000 for name, values in times.items()})
+
+
+def _written_ping(client: Any) -> None:
+    """Do what the bucket does, for a command that does nothing."""
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command([b"*1\r\n$4\r\nPING\r\n"])
+        connection.read_response()
+    finally:
+        pool.release(connection)

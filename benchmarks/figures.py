@@ -66,6 +66,21 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
+def share_of_quota(instants_ms: Sequence[float], limit: int) -> float:
+    """Return which share of a quota was used, counted over whole windows.
+
+    The time that `k * limit` requests took is set against the `k` seconds that they need at least, so it does not
+    matter that requests come in bursts, nor where in a burst the count begins.
+
+    Args:
+        instants_ms: when requests were accepted, by one clock.
+        limit: requests a second.
+    """
+    instants = sorted(instants_ms)
+    windows = (len(instants) - 1) // limit
+    return windows / (instants[windows * limit] - instants[0]) * 1000 if windows > 0 else 0.0
+
+
 def show(figures: Sequence[Figure]) -> None:
     """Print a table."""
     table = Table("measured", "Sluicegate", "unit", "peer", "peer's", "ratio", "runs")

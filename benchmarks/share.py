@@ -3,9 +3,8 @@
 All contenders of a heat run at the same time, each with a UID of its own, on the same servers and network; where
 two cores do not carry the whole field, a case has several heats, and Sluicegate runs in each.
 
-The share is counted over whole windows: the time that `k * limit` accepted orders took, by the exchange's clock,
-against the `k` seconds that they need at least; so it does not matter that orders come in bursts. Orders accepted
-during the warm-up are left out; refusals count from the first order on.
+The share is counted over whole windows, by the exchange's clock. Orders accepted during the warm-up are left out;
+refusals count from the first order on.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ import multiprocessing
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, Contender, Field, Foreigner
-from benchmarks.figures import Figure, compare
-from benchmarks.servers import Simulator, simulator, valkey
+from benchmarks.figures import Figure, compare, share_of_quota
+from benchmarks.servers import simulator, valkey
 from simulator.network import Network
 
 THREADS = 16
@@ -46,7 +46,8 @@ class Case:
     Attributes:
         at_once: how many peers race against Sluicegate at the same time; those that are left run in further heats.
             With sixteen processes each, or many requests a second, two cores do not carry the whole field.
-        is_shared: someone else spends three tenths of each quota; the share is that of both together.
+        is_shared: someone else spends three tenths of each quota; the share is that of both together, the refusals
+            are told apart.
     """
 
     delay_ms: float
@@ -83,18 +84,26 @@ class Result:
 
     share: float
     refusals: int
+    others_refusals: int = 0
 
 
 def cases(*, full: bool) -> list[Case]:
     """Return the cases to run."""
     if full:
-        return [
+        grid = [
             Case(delay, jitter, processes, limit, 30.0, at_once=len(PEERS) if processes * limit <= 200 else 2)
             for delay in (5, 20, 100)
             for jitter in (3, 5, 20)
             for processes in (1, 4, 16)
             for limit in (10, 20, 50, 200)
         ]
+        shared = [
+            Case(delay, jitter, processes, limit, 30.0, at_once=2, is_shared=True)
+            for delay, jitter in ((5, 3), (20, 5), (100, 20))
+            for processes in (1, 4, 16)
+            for limit in (10, 50)
+        ]
+        return grid + shared
     return [
         Case(20, 5, 4, 10, 20.0),
         Case(100, 20, 16, 10, 20.0, at_once=2),
@@ -119,9 +128,13 @@ def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for
         heats = [_run(case, names) for names in case.heats]
         ours = [heat.pop(OURS) for heat in heats]
         shares, refusals = [result.share for result in ours], [result.refusals for result in ours]
+        others = [result.others_refusals for result in ours]
         for peer, theirs in itertools.chain.from_iterable(heat.items() for heat in heats):
             yield compare(f"share used: {case.name}", "share", shares, peer, [theirs.share])
             yield compare(f"10006: {case.name}", "refusals", [sum(refusals)], peer, [theirs.refusals])
+            if case.is_shared:
+                name = f"10006 of the foreign client: {case.name}"
+                yield compare(name, "refusals", [sum(others)], peer, [theirs.others_refusals])
         yield compare(f"share used: {case.name}", "share", shares, CEILING, [_ceiling(case)])
 
 
@@ -138,12 +151,21 @@ def _run(case: Case, names: Sequence[str]) -> dict[str, Result]:
         for uid in uids.values():
             exchange.control("limits", uid=uid, endpoint="/v5/order/create", category="linear", limit=case.limit)
         exchange.control("network", delay_ms=case.delay_ms, jitter_ms=case.jitter_ms, seed=7)
-        accepted = _race(case, Field(url, exchange.url, case.limit), uids)
-        return {name: _result(case, exchange, uid, accepted[uid]) for name, uid in uids.items()}
+        accepted, others = _race(case, Field(url, exchange.url, case.limit), uids)
+        return {
+            name: Result(
+                share_of_quota(accepted[uid], case.limit), exchange.refusals(uid) - others[uid], others[uid]
+            )
+            for name, uid in uids.items()
+        }
 
 
-def _race(case: Case, field: Field, uids: dict[str, int]) -> dict[int, list[int]]:
-    """Let all contenders send, each from so many processes; returns when their orders were accepted, by UID."""
+def _race(case: Case, field: Field, uids: dict[str, int]) -> tuple[dict[int, list[int]], Counter[int]]:
+    """Let all contenders send, each from so many processes.
+
+    Returns:
+        When orders were accepted, and how often the foreign client was refused; by UID.
+    """
     context = multiprocessing.get_context("spawn")
     threads = max(1, max(THREADS, case.under_way) // case.processes)
     crews = [(name, uid, threads) for name, uid in uids.items()] * case.processes
@@ -158,18 +180,21 @@ def _race(case: Case, field: Field, uids: dict[str, int]) -> dict[int, list[int]
     for member in crew:
         member.start()
     accepted: dict[int, list[int]] = {uid: [] for uid in uids.values()}
+    others: Counter[int] = Counter()
     for _ in crew:
-        uid, instants = results.get(timeout=240)
+        uid, instants, refused = results.get(timeout=240)
         accepted[uid] += instants
+        others[uid] += refused
     for member in crew:
         member.join(30)
-    return accepted
+    return accepted, others
 
 
 def _work(name: str, uid: int, field: Field, threads: int, seconds: float, start: Any, results: Any) -> None:
     kind: type[Any] = Foreigner if name == FOREIGNER else CONTENDERS[name]
     crew: list[Contender] = [kind(field, uid) for _ in range(threads)]
     accepted: list[int] = []
+    refused: list[None] = []
     start.wait(120)
     from_ms = (time.time() + WARM_UP_S) * 1000
     until = time.monotonic() + WARM_UP_S + seconds
@@ -177,7 +202,9 @@ def _work(name: str, uid: int, field: Field, threads: int, seconds: float, start
     def run(contender: Contender) -> None:
         while time.monotonic() < until:
             told = contender.send()
-            if told is not None and told >= from_ms:
+            if told is None and name == FOREIGNER:  # it asks nobody but the exchange
+                refused.append(told)
+            elif told is not None and told >= from_ms:
                 accepted.append(told)
 
     members = [threading.Thread(target=run, args=(contender,), daemon=True) for contender in crew]
@@ -185,13 +212,4 @@ def _work(name: str, uid: int, field: Field, threads: int, seconds: float, start
         member.start()
     for member in members:
         member.join(WARM_UP_S + seconds + 30)
-    results.put((uid, accepted))
-
-
-def _result(case: Case, exchange: Simulator, uid: int, accepted: list[int]) -> Result:
-    instants = sorted(accepted)
-    windows = (len(instants) - 1) // case.limit
-    if windows < 1:
-        return Result(0.0, exchange.refusals(uid))
-    took_s = (instants[windows * case.limit] - instants[0]) / 1000
-    return Result(windows / took_s, exchange.refusals(uid))
+    results.put((uid, accepted, len(refused)))
