@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from sluicegate.domain.lifecycle import State
-from sluicegate.domain.orders import Category, NewOrder, OrderId
+from sluicegate.domain.orders import Category, NewOrder, OrderId, Receipt
 from sluicegate.ports import LaneKind
 from sluicegate.services.lanes import CREATE, CREATE_BATCH
 from sluicegate.services.pace import AHEAD_S, SURPLUS
-from sluicegate.services.submit import DIRECT
+from sluicegate.services.submit import CHUNK, DIRECT
 from tests.unit.domain import examples
 from tests.unit.services.world import World
 
@@ -75,6 +75,14 @@ def test_line_that_begins_hurries_the_scheduler_and_one_that_waits_does_not() ->
     hurries = world.broker.hurries
     submit(world, 100)
     assert hurries == world.broker.hurries
+
+
+def test_orders_handed_over_together_keep_their_order_across_transactions() -> None:
+    """Only the first of a call are published by it, and the scheduler is hurried once."""
+    world = World()
+    receipts = world.submitter.submit([examples.order(client_order_id=None)] * (3 * CHUNK + 10))
+    first = [receipt.order_id for receipt in receipts[:DIRECT] if isinstance(receipt, Receipt)]
+    assert (first, 1) == (published(world), world.broker.hurries)
 
 
 def test_newcomer_goes_out_at_once_when_its_line_is_empty_again() -> None:
