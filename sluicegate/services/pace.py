@@ -66,7 +66,10 @@ class Pace:
         self._credits[line] = credit - orders, at_s
 
     def _rate(self, line: Line) -> float:
-        """Return how many orders of a line may be sent in a second; 0 while the exchange has blocked its lanes."""
+        """Return how many orders of a line may be sent in a second; 0 while the exchange has blocked its lanes.
+
+        The IP's quota counts requests, of which one may carry many orders, so it does not say how many.
+        """
         account, category = line
         paths = {LaneKind.ALONE: CREATE}
         if self.are_batches_on:
