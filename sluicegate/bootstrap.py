@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -218,7 +219,8 @@ class Container:
         """Return which process follows which account."""
         from sluicegate.leases import StreamLeases
 
-        return StreamLeases(self.redis, process_name(self.role), self.settings.stream.lease_s)
+        holder = f"{process_name(self.role)}:{secrets.token_hex(4)}"  # containers may share a host's name and pids
+        return StreamLeases(self.redis, holder, self.settings.stream.lease_s)
 
     @cached_property
     def connection_budget(self) -> ConnectionBudget:

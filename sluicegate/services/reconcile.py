@@ -121,10 +121,12 @@ class Reconciler:
             found += positions
         else:  # nobody said that the ledger is up to date: what a look mends is no difference
             found = [difference for difference in found if difference.kind not in LOOKED_AT]
+        before = self.ledger.doubts(account.name)
         for difference in found:
             self.observer.differed(account.name, difference.kind.value)
-            self._note(account.name, difference)
-        self._judge(account.name, found)
+            if before.get(difference.key, {}).get("detail") != difference.detail:  # told once, while it stays
+                self._note(account.name, difference)
+        self._judge(account.name, found, before)
         return found
 
     def _compare_positions(self, account: Account, settled_ms: int) -> list[Difference]:
@@ -162,16 +164,16 @@ class Reconciler:
         for order_id in about[MOST_LOOKS:]:
             self.ledger.wake(OrderId(order_id), self.clock.now())
 
-    def _judge(self, name: str, found: Sequence[Difference]) -> None:
+    def _judge(self, name: str, found: Sequence[Difference], before: Mapping[str, Any]) -> None:
         """Open incidents for what the last comparison found too, close those that are over."""
         now = self.clock.now()
-        before: dict[str, Any] = self.ledger.doubts(name)
         doubts: dict[str, Any] = {}
         for difference in found:
             known = before.get(difference.key)
             is_told = known is not None
             since = (known or {}).get("since", now.isoformat())
-            doubts[difference.key] = {"since": since, "is_told": is_told, "kind": difference.kind.value}
+            about = {"kind": difference.kind.value, "detail": difference.detail}
+            doubts[difference.key] = {"since": since, "is_told": is_told, **about}
             if is_told:
                 self.ledger.open_incident(
                     _incident(name, difference.key),

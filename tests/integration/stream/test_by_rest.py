@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 
 from sluicegate.domain.errors import ExchangeUnavailable
-from sluicegate.domain.orders import OrderLinkId, OrderRequest
+from sluicegate.domain.orders import LINK_ID_PREFIX, OrderLinkId, OrderRequest
 from sluicegate.services.backfill import KEPT
+from sluicegate.services.submit import new_order_id
 from tests.rig import Rig, wait_until
 
 DAY_MS = 86_400_000
@@ -111,3 +112,18 @@ def test_position_that_differs_is_an_event_of_its_account(rig: Rig) -> None:
     (event,) = ledger.account_events("a1")
     assert ("difference", "position") == (event.event, event.detail["kind"])
     assert event.detail["detail"] in rig.cli("accounts", "events", "a1", COLUMNS="300").stdout
+
+
+def test_order_that_the_ledger_does_not_know_is_told_once(rig: Rig) -> None:
+    """An order under a link id of ours from another ledger: one event, however often it is compared."""
+    ledger, link_id = rig.container.ledger, f"{LINK_ID_PREFIX}{new_order_id()}"
+    days = 22 + KEPT.days + 50
+    trade(rig, link_id, after_days=days, order_type="Limit", price="50000")
+    rig.control("clock", offset_ms=days * DAY_MS + 60_000)  # what changed just now may be in flight
+    rig.container.accounts.resync_clock("a1")
+
+    for _comparison in range(3):
+        ledger.update_view(replace(ledger.view("a1"), stream_at=rig.container.clock.now()))
+        rig.container.reconciler.compare(rig.container.accounts.get("a1"))
+
+    assert 1 == sum(link_id in event.detail["detail"] for event in ledger.account_events("a1"))
