@@ -110,11 +110,14 @@ end
 -- The tokens are the others' own: ~:1, ~:2, ... Who spends now will spend again, so they stay out while they are
 -- seen, and come back one by one between one window after that and two: the first one shows whether they are free.
 local function take_out_foreign(flight, window)
-  local explained, out = redis.call('ZCOUNT', flight, ready + 1, now + lease), 0
-  while tonumber(redis.call('ZSCORE', flight, '~:' .. out + 1) or 0) > ready do
-    out = out + 1
+  local ours, i = redis.call('ZCOUNT', flight, ready + 1, now + lease), 1
+  local back = tonumber(redis.call('ZSCORE', flight, '~:1') or 0)
+  while back > ready do
+    ours = back > now + lease and ours or ours - 1
+    i = i + 1
+    back = tonumber(redis.call('ZSCORE', flight, '~:' .. i) or 0)
   end
-  local foreign = math.max(0, limit - remaining - (explained - out))
+  local foreign = math.max(0, limit - remaining - ours)
   for i = 1, foreign do
     local rest = math.floor(window * (foreign - i + 1) / foreign)
     redis.call('ZADD', flight, 'GT', now + window + rest, '~:' .. i)
