@@ -21,6 +21,8 @@ from tests.rig import Rig, wait_until
 FLOOD = 300_000
 RATE = 8.0
 """B's orders a second: less than one of its lanes carries."""
+REST_S = 3.0
+"""What came first went out at once when the buckets opened; its tokens come back."""
 LEAST = 200
 """Fewer delays tell no p99."""
 
@@ -43,6 +45,7 @@ def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for
         try:
             rig.start(workers=1)
             _delays_ms(rig, lasting(5.0))  # connections, sessions
+            time.sleep(REST_S)
             alone = _delays_ms(rig, lasting(seconds))
             with _flood(rig) as is_pouring:
                 while_pouring = _delays_ms(rig, is_pouring)

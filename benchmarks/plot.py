@@ -76,9 +76,7 @@ def _print_shares(shares: Found, refusals: Found) -> None:
     print("| limit, network, processes | " + " | ".join([*CONTENDERS, CEILING]) + " |")
     print("|---|" + "---|" * (len(CONTENDERS) + 1))
     for case, values in shares.items():
-        cells = [
-            f"{values[name]:.1%}, {refusals[case][name]:.0f}" if name in values else "" for name in CONTENDERS
-        ]
+        cells = [f"{values[name]:.1%}, {refusals[case][name]:g}" if name in values else "" for name in CONTENDERS]
         edge = f"{values[CEILING]:.1%}" if CEILING in values else ""
         print(f"| {case} | " + " | ".join([*cells, edge]) + " |")
 

@@ -131,10 +131,10 @@ def measure(full: bool) -> Iterator[Figure]:  # noqa: FBT001 - one signature for
         others = [result.others_refusals for result in ours]
         for peer, theirs in itertools.chain.from_iterable(heat.items() for heat in heats):
             yield compare(f"share used: {case.name}", "share", shares, peer, [theirs.share])
-            yield compare(f"10006: {case.name}", "refusals", [sum(refusals)], peer, [theirs.refusals])
+            yield compare(f"10006: {case.name}", "refusals", [statistics.fmean(refusals)], peer, [theirs.refusals])
             if case.is_shared:
                 name = f"10006 of the foreign client: {case.name}"
-                yield compare(name, "refusals", [sum(others)], peer, [theirs.others_refusals])
+                yield compare(name, "refusals", [statistics.fmean(others)], peer, [theirs.others_refusals])
         yield compare(f"share used: {case.name}", "share", shares, CEILING, [_ceiling(case)])
 
 
