@@ -197,7 +197,7 @@ class MemoryBuckets:
                 bucket.widened = widen(widened(bucket.widened, bucket.widened_at, now))
                 bucket.widened_at = now
                 out = sum(at > now and token.startswith("~") for token, at in bucket.flight.items())
-                theirs = min(out + (not was_blocked), spec.limit - 1)
+                theirs = min(out + (not was_blocked), bucket.limit(now) - 1)
                 _cede(bucket.flight, [now + CEDED_WINDOWS * bucket.window] * theirs)
 
     def states(self) -> list[BucketState]:

@@ -14,7 +14,7 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local f = redis.call('HMGET', KEYS[2], 'blocked_until', 'widened', 'widened_at')
+local f = redis.call('HMGET', KEYS[2], 'blocked_until', 'widened', 'widened_at', 'learned', 'learned_until')
 local blocked_until = math.max(now + ARGV[4], tonumber(f[1] or 0))
 redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], 'limit', ARGV[2], 'window', ARGV[3], 'blocked_until', blocked_until)
@@ -29,11 +29,11 @@ end
 
 if ARGV[6] == '1' then
   local theirs = tonumber(f[1] or 0) > now and 0 or 1  -- refused while it is blocked: that is told already
-  local out = 0
+  local limit, out = tonumber(f[5] or 0) > now and f[4] or ARGV[2], 0
   while tonumber(redis.call('ZSCORE', KEYS[3], '~:' .. out + 1) or 0) > now do
     out = out + 1
   end
-  for i = 1, math.min(out + theirs, ARGV[2] - 1) do  -- one stays ours, to learn by it
+  for i = 1, math.min(out + theirs, limit - 1) do  -- one stays ours, to learn by it
     redis.call('ZADD', KEYS[3], 'GT', now + ARGV[10], '~:' .. i)
     live_on(KEYS[3], ARGV[5] + ARGV[10])
   end

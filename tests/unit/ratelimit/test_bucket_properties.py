@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Literal
 
 import pytest
-from bucket_rig import HandClock, World, ask, most_in_a_window
-from hypothesis import given, settings
+from bucket_rig import World, ask, most_in_a_window
+from hypothesis import given
 from hypothesis import strategies as st
 
-from sluicegate.domain.outcomes import RateHeaders
 from sluicegate.ports import BucketSpec, Grant, Trip
 from sluicegate.ratelimit import arrival
-from sluicegate.ratelimit.lease import CEDED_WINDOWS, ready_us
 from sluicegate.ratelimit.memory import MemoryBuckets
 
 LEASE_S = 2.1
 """The slowest request takes 0.95 s to arrive: within the lease less the longer window, as the bucket asks."""
-SHORT_LEASE_S = 3.0
-"""Of those who keep books: longer than the longest wait and window together."""
 FASTEST_S = 0.025
 """What no request is under way for less than, in the runs that learn the way."""
 
@@ -164,121 +158,3 @@ def test_arrivals_read_off_the_exchanges_clock_never_exceed_the_limit(run_of, li
         run.world.run()
     assert most_in_a_window(run.arrivals["uid"], 1_000_000) <= limit
     assert run.early >= 1
-
-
-heads = st.builds(RateHeaders, limit=st.integers(3, 6), remaining=st.none() | st.integers(0, 3))
-acquires = st.tuples(st.just("acquire"), st.integers(1, 3), st.sampled_from([0.0, 0.4, 1.2, 1.2]))
-answers = st.tuples(st.just("settle"), st.integers(0, 5), heads)
-steps = st.one_of(
-    acquires,
-    acquires,
-    acquires,
-    answers,
-    answers,
-    st.tuples(st.just("settle"), st.integers(0, 5), st.sampled_from([None, True])),
-    st.tuples(st.just("crash"), st.integers(0, 5), st.none()),
-    st.tuples(st.just("refusal"), st.just(0), st.none()),
-    st.tuples(st.just("sleep"), st.integers(1, 900), st.none()),
-    st.tuples(st.just("sleep"), st.sampled_from([-900, -1, 300]), st.none()),
-    st.tuples(st.just("sleep"), st.just(round(SHORT_LEASE_S * 1000)), st.none()),
-)
-
-
-class Books:
-    """Keeps account of every token: until when whose it is. Simple, and so slow that nobody would use it.
-
-    Args:
-        uid: the bucket of an endpoint, which a request may take several tokens of.
-        ip: that of the egress, of which it takes one.
-    """
-
-    def __init__(self, uid: BucketSpec, ip: BucketSpec) -> None:
-        self.clock = HandClock()
-        self.buckets = MemoryBuckets(self.clock, starts_full=True)
-        self.uid, self.ip = uid, ip
-        self.limits = {"uid": uid.limit, "ip": ip.limit}
-        self.held: list[Grant] = []
-        self.ours: dict[tuple[str, str], list[int]] = {}
-        self.theirs: dict[int, int] = {}
-        self.blocked_us = 0
-
-    def acquire(self, cost: int, max_wait_s: float) -> None:
-        """Ask; who holds tokens and never settles has them until the lease's end."""
-        pair = replace(self.uid, cost=cost), self.ip
-        answer = ask(self.buckets, *pair, max_wait_s=max_wait_s, lease_s=SHORT_LEASE_S)
-        if isinstance(answer, Grant):
-            self.held.append(answer)
-            until = ready_us(answer.lease_id) + round(SHORT_LEASE_S * 1_000_000)
-            self.ours |= {(spec.name, answer.lease_id): [until] * spec.cost for spec in answer.specs}
-
-    def settle(self, index: int, told: Literal[True] | RateHeaders | None) -> None:
-        """Settle, maybe long after the lease's end: not sent (None), sent, or answered with these headers."""
-        grant = self.held.pop(index % len(self.held))
-        observed = told if isinstance(told, RateHeaders) else None
-        self.buckets.settle(grant, sent=told is not None, observed=observed)
-        # whoever answers before its wait is over is taken to have sent at its end
-        since = max(self.clock.now_us, ready_us(grant.lease_id))
-        for spec in grant.specs:
-            until = 0 if told is None else since + round(spec.window_s * 1_000_000)
-            self.ours[spec.name, grant.lease_id] = [until] * spec.cost
-        if observed is not None and observed.limit is not None:
-            self.limits["uid"] = observed.limit
-            if observed.remaining is not None and observed.remaining <= observed.limit:
-                self._see(observed.limit - observed.remaining, ready_us(grant.lease_id))
-
-    def refuse(self) -> None:
-        """Let the exchange refuse a request that had its token."""
-        self.buckets.block(self.uid, for_s=0, is_refusal=True)
-        is_told = self.blocked_us > self.clock.now_us  # the clock was set back
-        self.blocked_us = max(self.blocked_us, self.clock.now_us)
-        spent = min(self.away(self.theirs.values()) + (not is_told), self.uid.limit - 1)
-        self._cede([CEDED_WINDOWS * 1_000_000] * spent)
-
-    def away(self, untils: Iterable[int]) -> int:
-        """Count those that are not back."""
-        return sum(until > self.clock.now_us for until in untils)
-
-    def check(self) -> None:
-        """Compare the books with the buckets."""
-        for state in self.buckets.states():
-            away = [until for (name, _id), untils in self.ours.items() if name == state.name for until in untils]
-            others = self.theirs.values() if state.name == "uid" else ()
-            assert (self.limits[state.name], self.away([*away, *others])) == (state.limit, state.in_flight)
-            is_open = state.blocked_for_s == 0
-            assert state.free == is_open * max(0, state.limit - state.in_flight)
-
-    def _see(self, counted: int, ready: int) -> None:
-        """Leave to others what was counted beyond our requests that had left."""
-        latest = self.clock.now_us + round(SHORT_LEASE_S * 1_000_000)
-        untils = [until for (name, _id), some in self.ours.items() if name == "uid" for until in some]
-        spent = max(0, counted - sum(ready < until <= latest for until in untils))
-        self._cede([1_000_000 + 1_000_000 * left // spent for left in range(spent, 0, -1)])
-
-    def _cede(self, for_us: Sequence[int]) -> None:
-        for i, least_us in enumerate(for_us):
-            self.theirs[i] = max(self.theirs.get(i, 0), self.clock.now_us + least_us)
-
-
-@settings(max_examples=10 * settings.default.max_examples)
-@given(st.lists(steps, min_size=10, max_size=60), st.integers(3, 5))
-def test_tokens_are_neither_lost_nor_made(walk, limit):
-    """In flight is what is held, was sent within one window, or is someone else's; at rest all is back.
-
-    Workers die with tokens in hand, settle after their lease's end, learn other limits, see others spend the
-    quota, are refused; the server's clock is set back by less than a window.
-    """
-    books = Books(BucketSpec("uid", limit), BucketSpec("ip", 2 * limit, 1.5))
-    for what, number, detail in walk:
-        if what == "acquire":
-            books.acquire(number, detail)
-        elif what == "settle" and books.held:
-            books.settle(number, detail)
-        elif what == "crash" and books.held:
-            books.held.pop(number % len(books.held))
-        elif what == "refusal":
-            books.refuse()
-        elif what == "sleep":
-            books.clock.sleep(number / 1000)
-        books.check()
-    books.clock.sleep(SHORT_LEASE_S + CEDED_WINDOWS + 2)
-    assert all(state.free == state.limit for state in books.buckets.states())
