@@ -110,14 +110,15 @@ end
 -- The tokens are the others' own: ~:1, ~:2, ... Who spends now will spend again, so they stay out while they are
 -- seen, and come back one by one between one window after that and two: the first one shows whether they are free.
 local function take_out_foreign(flight, window)
-  local ours, i = redis.call('ZCOUNT', flight, ready + 1, now + lease), 1
-  local back = tonumber(redis.call('ZSCORE', flight, '~:1') or 0)
-  while back > ready do
-    ours = back > now + lease and ours or ours - 1
-    i = i + 1
-    back = tonumber(redis.call('ZSCORE', flight, '~:' .. i) or 0)
+  local latest, nth = now + lease, 1
+  local explained = redis.call('ZCOUNT', flight, ready + 1, latest)
+  local at = tonumber(redis.call('ZSCORE', flight, '~:1') or 0)
+  while at > ready do
+    explained = explained - (at <= latest and 1 or 0)
+    nth = nth + 1
+    at = tonumber(redis.call('ZSCORE', flight, '~:' .. nth) or 0)
   end
-  local foreign = math.max(0, limit - remaining - ours)
+  local foreign = math.max(0, limit - remaining - explained)
   for i = 1, foreign do
     local rest = math.floor(window * (foreign - i + 1) / foreign)
     redis.call('ZADD', flight, 'GT', now + window + rest, '~:' .. i)

@@ -34,7 +34,7 @@ class SharedClock:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self.now_us = 1_795_000_000_000_000
+        self.now_us = self.latest_us = 1_795_000_000_000_000
         self.sleep(0)
 
     def now(self) -> datetime:
@@ -46,8 +46,9 @@ class SharedClock:
         return self.now_us / 1_000_000
 
     def sleep(self, seconds: float) -> None:
-        """Move the clock, also the server's."""
+        """Move the clock, also the server's; it may be set back."""
         self.now_us += round(seconds * 1_000_000)
+        self.latest_us = max(self.latest_us, self.now_us)
         s, us = divmod(self.now_us, 1_000_000)
         self._client.hset("hand:{buckets}", mapping={"s": s, "us": us})
 
@@ -65,6 +66,7 @@ class Pair:
         self.clock = SharedClock(client)
         self.kinds: tuple[Buckets, Buckets] = (RedisBuckets(client), MemoryBuckets(self.clock))
         self.held: list[Grant] = []
+        self.settled: list[Grant] = []
 
     def acquire(self, specs: list[BucketSpec], max_wait_s: float) -> None:
         """Ask both; keep a grant."""
@@ -93,6 +95,18 @@ class Pair:
             trip = None if late_ms is None else Trip("simulator", 0.0015, sent_ms + 86_400_000 + late_ms)
             for kind in self.kinds:
                 kind.settle(grant, sent=sent, observed=observed, trip=trip)
+            self.settled.append(grant)
+
+    def settle_again(self, index: int, *, sent: bool) -> None:
+        """Settle once more, with both, what was settled."""
+        if self.settled:
+            for kind in self.kinds:
+                kind.settle(self.settled[index % len(self.settled)], sent=sent)
+
+    def die(self, index: int) -> None:
+        """Let nobody settle one of the grants kept."""
+        if self.held:
+            self.held.pop(index % len(self.held))
 
     def block(self, spec: BucketSpec, for_s: float, *, is_refusal: bool = False) -> None:
         """Block a bucket in both."""
@@ -108,6 +122,13 @@ class Pair:
     def check(self) -> None:
         """Compare what both show."""
         assert self.kinds[0].states() == self.kinds[1].states()
+
+    def rest(self) -> None:
+        """Be quiet for as long as a token may be away, whatever happened: in both all are back."""
+        self.acquire([BucketSpec("uid", limits["uid"])], 0.0)  # an empty key space begins with who asks first
+        self.clock.sleep(max(0.0, (self.clock.latest_us - self.clock.now_us) / 1_000_000) + 30)
+        self.check()
+        assert all(state.free == state.limit for state in self.kinds[0].states())
 
 
 def _ask(kind: Buckets, specs: list[BucketSpec], max_wait_s: float) -> Grant | float:
@@ -146,12 +167,17 @@ lane_acquires = st.tuples(
 )
 late = st.none() | st.integers(-40, 900)
 settles = st.tuples(st.just("settle"), st.integers(0, 30), st.booleans(), st.none() | headers, late)
-sleeps = st.tuples(st.just("sleep"), st.integers(0, 2_000_000).map(lambda us: us / 1_000_000))
+again = st.tuples(st.just("settle again"), st.integers(0, 30), st.booleans())
+deaths = st.tuples(st.just("die"), st.integers(0, 30))
+moments = st.integers(0, 2_000_000).map(lambda us: us / 1_000_000)
+sleeps = st.tuples(st.just("sleep"), moments | st.sampled_from([3.0, 3.2, -0.05, -0.7, -5.0]))
 blocks = st.tuples(st.just("block"), specs, st.sampled_from([-1.0, 0.5, 4.0]), st.booleans())
 walks = st.lists(
     st.one_of(
-        acquires, acquires, lane_acquires, lane_acquires, settles, settles, sleeps, blocks, st.just(("forget",))
+        *[acquires, acquires, lane_acquires, lane_acquires, settles, settles, again, deaths, sleeps, sleeps],
+        *[blocks, st.just(("forget",))],
     ),
+    min_size=5,
     max_size=40,
 )
 
@@ -166,7 +192,11 @@ def _make_impatient(patch: pytest.MonkeyPatch) -> None:
 
 @given(walks)
 def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
-    """Any walk of acquire, lanes, settle, block, time and loss: same grants, waits, tickets, and states."""
+    """Grants, waits, tickets and states are the same, whatever walk of acquire, lanes, settle, block and loss.
+
+    Leases end unsettled, answers come after them or twice, and the server's clock is set back, too; at rest both
+    are full.
+    """
     with redis.Redis.from_url(valkey_url) as client, pytest.MonkeyPatch.context() as patch:
         _make_impatient(patch)
         pair = Pair(client, patch)
@@ -178,6 +208,10 @@ def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
                     pair.acquire_lane(ways, others, orders, max_wait_s)
                 case "settle", [index, sent, observed, late_ms]:
                     pair.settle(index, sent=sent, observed=observed, late_ms=late_ms)
+                case "settle again", [index, sent]:
+                    pair.settle_again(index, sent=sent)
+                case "die", [index]:
+                    pair.die(index)
                 case "block", [spec, for_s, is_refusal]:
                     pair.block(spec, for_s, is_refusal=is_refusal)
                 case "sleep", [seconds]:
@@ -185,6 +219,7 @@ def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
                 case _:
                     pair.forget()
             pair.check()
+        pair.rest()
 
 
 @pytest.mark.parametrize("max_wait_s", [0.1, 1.5])
