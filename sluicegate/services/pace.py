@@ -3,18 +3,20 @@
 The ledger is where orders wait, and the scheduler hands out of each line what its quota carries: so one account's
 backlog fills neither the broker nor the workers, an order that is handed out finds a token, and the rest is not
 looked at. A little more than the quota is handed out, so that no token waits for an order; who finds none goes
-back to the head of its line. docs/adr/0014-lines.md has the alternatives.
+back to the head of its line. Lines that together could send more than the public IP carries get an equal part of
+their quota each. docs/adr/0014-lines.md has the alternatives.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 
-from sluicegate.domain.batches import Line
+from sluicegate.domain.batches import MOST, Line
 from sluicegate.domain.errors import BucketUnavailable, SluicegateError
 from sluicegate.ports import Buckets, BucketSpec, BucketState, Clock, LaneKind, Ledger, Quotas
 from sluicegate.services.lanes import CREATE, CREATE_BATCH
@@ -33,6 +35,20 @@ UNKNOWN_RATE = 20.0
 LEARN_AGAIN_S = 1.0
 
 
+class Quota(NamedTuple):
+    """What a line may send in a second.
+
+    Attributes:
+        orders: through its lanes, were it alone.
+        requests: that these orders need when batches are full.
+        carried: requests with new orders that its public IP carries.
+    """
+
+    orders: float
+    requests: float
+    carried: float = math.inf
+
+
 @dataclass
 class Pace:
     """Keeps a credit for each line, in this process: two schedulers may hand out twice as much for a while.
@@ -47,29 +63,41 @@ class Pace:
     clock: Clock
     are_batches_on: bool = True
     _credits: dict[Line, tuple[float, float]] = field(default_factory=dict)
+    _quotas: dict[Line, Quota] = field(default_factory=dict)
+    _part: float = 1.0
     _uids: dict[str, str] = field(default_factory=dict)
     _states: Mapping[str, BucketState] = field(default_factory=dict)
     _learned_at_s: float = -math.inf
 
+    def share(self, lines: Sequence[Line]) -> None:
+        """Share the public IP among the lines that have orders now."""
+        self._quotas = {line: self._quota(line) for line in lines}
+        needed = sum(quota.requests for quota in self._quotas.values())
+        carried = min((quota.carried for quota in self._quotas.values()), default=math.inf)
+        self._part = min(1.0, carried / needed) if needed else 1.0
+
     def room(self, line: Line) -> int:
-        """Return how many orders of a line may be handed out now."""
-        now_s, rate = self.clock.monotonic(), self._rate(line)
-        most = rate * (1 + AHEAD_S)
+        """Return how many orders of a line, one of those that share, may be handed out now.
+
+        While the IP is short, these are a second's worth, and enough to travel as many a request as was counted
+        with, or none.
+        """
+        now_s, quota = self.clock.monotonic(), self._quotas[line]
+        rate = self._part * quota.orders
+        least = max(rate, math.ceil(quota.orders / quota.requests)) if self._part < 1 and quota.requests else 0.0
+        most = max(rate * (1 + AHEAD_S), least)
         credit, at_s = self._credits.get(line, (most, now_s))
         credit = min(most, credit + rate * SURPLUS * (now_s - at_s))
         self._credits[line] = credit, now_s
-        return math.floor(credit)
+        return math.floor(credit) if credit >= least else 0
 
     def handed_out(self, line: Line, orders: int) -> None:
         """Take note that so many were."""
         credit, at_s = self._credits[line]
         self._credits[line] = credit - orders, at_s
 
-    def _rate(self, line: Line) -> float:
-        """Return how many orders of a line may be sent in a second; 0 while the exchange has blocked its lanes.
-
-        The IP's quota counts requests, of which one may carry many orders, so it does not say how many.
-        """
+    def _quota(self, line: Line) -> Quota:
+        """Return what a line may send; nothing while the exchange has blocked its lanes."""
         account, category = line
         paths = {LaneKind.ALONE: CREATE}
         if self.are_batches_on:
@@ -78,15 +106,17 @@ class Pace:
             self._learn()
             lanes, beside = self.quotas.lanes(account, self._uids[account], paths, category)
         except (KeyError, SluicegateError):
-            return UNKNOWN_RATE
+            return Quota(UNKNOWN_RATE, UNKNOWN_RATE / 2)
         if any(self._is_blocked(spec) for spec in beside):
-            return 0.0
-        rate = 0.0
+            return Quota(0.0, 0.0)
+        orders = requests = 0.0
         for lane in lanes:
             known = self._states.get(lane.spec.name)
             limit = lane.spec.limit if known is None else known.limit
-            rate += 0.0 if self._is_blocked(lane.spec) else limit / lane.spec.window_s
-        return rate
+            rate = 0.0 if self._is_blocked(lane.spec) else limit / lane.spec.window_s
+            orders += rate
+            requests += rate / (MOST[category] if lane.kind is LaneKind.TOGETHER and lane.step else 1)
+        return Quota(orders, requests, min(spec.limit / spec.window_s for spec in beside))
 
     def _is_blocked(self, spec: BucketSpec) -> bool:
         known = self._states.get(spec.name)

@@ -91,6 +91,7 @@ class Releaser:
         now = self.clock.now()
         free = FULL_QUEUE - self._backlog()
         lines = self.ledger.due_lines(now)
+        self.pace.share(lines)
         share = math.ceil(free / max(1, len(lines)))  # messages a line; one that is long leaves room for others
         waiting: set[Line] = set()
         published = 0
