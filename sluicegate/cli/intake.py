@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sluicegate.bootstrap import Container
 
 CHUNK = 500
-"""Orders a transaction."""
+"""Orders a call of the submitter, which stores fewer a transaction."""
 
 OnReceipt = Callable[[int, Receipt], None]
 
