@@ -49,6 +49,19 @@ class Quota(NamedTuple):
     carried: float = math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What lines get of their public IP.
+
+    Attributes:
+        quotas: what each may send, were it alone.
+        part: of it, that the IP carries.
+    """
+
+    quotas: Mapping[Line, Quota]
+    part: float = 1.0
+
+
 @dataclass
 class Pace:
     """Keeps a credit for each line, in this process: two schedulers may hand out twice as much for a while.
@@ -63,28 +76,26 @@ class Pace:
     clock: Clock
     are_batches_on: bool = True
     _credits: dict[Line, tuple[float, float]] = field(default_factory=dict)
-    _quotas: dict[Line, Quota] = field(default_factory=dict)
-    _part: float = 1.0
     _uids: dict[str, str] = field(default_factory=dict)
     _states: Mapping[str, BucketState] = field(default_factory=dict)
     _learned_at_s: float = -math.inf
 
-    def share(self, lines: Sequence[Line]) -> None:
+    def share(self, lines: Sequence[Line]) -> Shares:
         """Share the public IP among the lines that have orders now."""
-        self._quotas = {line: self._quota(line) for line in lines}
-        needed = sum(quota.requests for quota in self._quotas.values())
-        carried = min((quota.carried for quota in self._quotas.values()), default=math.inf)
-        self._part = min(1.0, carried / needed) if needed else 1.0
+        quotas = {line: self._quota(line) for line in lines}
+        needed = sum(quota.requests for quota in quotas.values())
+        carried = min((quota.carried for quota in quotas.values()), default=math.inf)
+        return Shares(quotas, min(1.0, carried / needed) if needed else 1.0)
 
-    def room(self, line: Line) -> int:
+    def room(self, line: Line, shares: Shares) -> int:
         """Return how many orders of a line, one of those that share, may be handed out now.
 
         While the IP is short, these are a second's worth, and enough to travel as many a request as was counted
         with, or none.
         """
-        now_s, quota = self.clock.monotonic(), self._quotas[line]
-        rate = self._part * quota.orders
-        least = max(rate, math.ceil(quota.orders / quota.requests)) if self._part < 1 and quota.requests else 0.0
+        now_s, quota = self.clock.monotonic(), shares.quotas[line]
+        rate = shares.part * quota.orders
+        least = max(rate, math.ceil(quota.orders / quota.requests)) if shares.part < 1 and quota.requests else 0.0
         most = max(rate * (1 + AHEAD_S), least)
         credit, at_s = self._credits.get(line, (most, now_s))
         credit = min(most, credit + rate * SURPLUS * (now_s - at_s))

@@ -17,7 +17,7 @@ from sluicegate.domain.records import Halt
 from sluicegate.ports import Clock, Ledger, Move, Observer, Patch, Publisher
 from sluicegate.services.faults import Faults
 from sluicegate.services.halts import Halts
-from sluicegate.services.pace import Pace
+from sluicegate.services.pace import Pace, Shares
 from sluicegate.services.perform import Performer
 from sluicegate.services.submit import FULL_QUEUE, describe
 from sluicegate.services.unpark import Unparker
@@ -91,14 +91,16 @@ class Releaser:
         now = self.clock.now()
         free = FULL_QUEUE - self._backlog()
         lines = self.ledger.due_lines(now)
-        self.pace.share(lines)
-        share = math.ceil(free / max(1, len(lines)))  # messages a line; one that is long leaves room for others
+        shares = self.pace.share(lines)
+        most = math.ceil(
+            max(0, free) / max(1, len(lines))
+        )  # messages a line; one that is long leaves room for others
         waiting: set[Line] = set()
         published = 0
         for line in lines:
             with faults.apart("release", account=line[0], category=line[1]):
                 halt = self.halts.on(line[0])
-                room = self._room(line, share, halt)
+                room = self._room(line, shares, most, halt)
                 taken = self.ledger.take_due_of(line, now, limit=room, snooze=timedelta(seconds=self.republish_s))
                 if len(taken) == room:
                     waiting.add(line)
@@ -109,11 +111,11 @@ class Releaser:
         self._note_waiting(waiting)
         return published
 
-    def _room(self, line: Line, share: int, halt: Halt | None) -> int:
+    def _room(self, line: Line, shares: Shares, most: int, halt: Halt | None) -> int:
         """Return how many orders of a line to take; what a halt stops is held back or expires without quota."""
         if halt is not None:
             return BATCH
-        return min(self.pace.room(line), BATCH, max(0, share) * MOST[line[1]])
+        return min(self.pace.room(line, shares), BATCH, most * MOST[line[1]])
 
     def _sendable(self, taken: Sequence[Order], halt: Halt | None, faults: Faults) -> list[Order]:
         """Return orders of one account without those that a halt stops."""

@@ -48,9 +48,9 @@ class Firm:
 
     def _release(self) -> None:
         lines = [(name, Category.LINEAR) for name in self.names]
-        self.pace.share(lines)
+        shares = self.pace.share(lines)
         for line in lines:
-            room = self.pace.room(line)
+            room = self.pace.room(line, shares)
             self.pace.handed_out(line, room)
             self.handed_out[line[0]] += room
             until = self.world.clock.monotonic() + MAX_WAIT_S
@@ -98,3 +98,11 @@ def test_accounts_that_share_an_ip_are_handed_out_what_it_carries(accounts, are_
     assert firm.sent.total() >= least * SECONDS
     assert min(firm.sent.values()) >= 0.7 * max(firm.sent.values())
     assert len(firm.sent) == accounts
+
+
+def test_two_rounds_at_once_do_not_meet():
+    """A scheduler's threads may do rounds at the same time, each over the lines that it found."""
+    firm = Firm(2, are_batches_on=True)
+    one, other = ((name, Category.LINEAR) for name in firm.names)
+    shares, _others = firm.pace.share([one]), firm.pace.share([other])
+    assert firm.pace.room(one, shares) > 0
