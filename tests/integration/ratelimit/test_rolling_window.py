@@ -46,6 +46,37 @@ def _most_in_a_window(instants: list[float], window_s: float) -> int:
     return most
 
 
+def _take_all(url: str, specs: list[BucketSpec], threads: int) -> int:
+    """Take tokens in many threads until each is denied, and return how many were granted."""
+    buckets, granted, start = RedisBuckets(connect(url)), [], threading.Barrier(threads)
+
+    def run() -> None:
+        start.wait()
+        while True:
+            try:
+                granted.append(buckets.acquire(specs, max_wait_s=0, lease_s=300))
+            except BucketDenied:
+                return
+
+    crew = [threading.Thread(target=run) for _ in range(threads)]
+    for member in crew:
+        member.start()
+    for member in crew:
+        member.join()
+    return len(granted)
+
+
+def test_four_processes_of_ten_threads_are_granted_exactly_the_limit(valkey_url, client):
+    """Limits 137 and 200 that nobody gives back: 137 in all pass, whoever they are, and 63 of the 200 are left."""
+    specs = [BucketSpec("uid", limit=137), BucketSpec("ip", limit=200, window_s=5.0)]
+    client.set("sg:{buckets}:epoch", 1)
+    client.script_load(RedisBuckets(client)._acquire.script)
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        granted = pool.starmap(_take_all, [(valkey_url, specs, 10)] * 4, chunksize=1)
+    assert sum(granted) == 137
+    assert [(one.name, one.free) for one in RedisBuckets(client).states()] == [("ip", 63), ("uid", 0)]
+
+
 def test_four_processes_of_eight_threads_stay_within_the_limit_and_use_it(valkey_url, client):
     """Limit 50/s over 3 s: never more than 50 in any second, and most of the quota is used."""
     specs = [BucketSpec("uid", limit=50), BucketSpec("ip", limit=600, window_s=5.0)]
