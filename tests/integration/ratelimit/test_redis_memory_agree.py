@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluicegate.domain.errors import BucketDenied
@@ -159,7 +159,9 @@ TOGETHER = Lane("/create-batch", LaneKind.TOGETHER, BucketSpec("batch", 5), 1)
 BY_REQUEST = Lane("/create-batch", LaneKind.TOGETHER, BucketSpec("batch", 5), 0)
 lanes = st.sampled_from([[ALONE], [TOGETHER], [ALONE, TOGETHER], [TOGETHER, ALONE], [ALONE, BY_REQUEST]])
 beside = st.sampled_from([[BucketSpec("ip", 7, 2.5)], [BucketSpec("ip", 7, 2.5, 2)], []])
-headers = st.builds(RateHeaders, limit=st.integers(1, 9), remaining=st.none() | st.integers(0, 9))
+headers = st.builds(
+    RateHeaders, limit=st.sampled_from([3, 3, 3, 1, 2, 5, 9]), remaining=st.none() | st.integers(0, 4)
+)
 sets = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.name)
 acquires = st.tuples(st.just("acquire"), sets, st.sampled_from([0.0, 0.2, 1.0, 4.0]))
 lane_acquires = st.tuples(
@@ -172,14 +174,20 @@ deaths = st.tuples(st.just("die"), st.integers(0, 30))
 moments = st.integers(0, 2_000_000).map(lambda us: us / 1_000_000)
 sleeps = st.tuples(st.just("sleep"), moments | st.sampled_from([3.0, 3.2, -0.05, -0.7, -5.0]))
 blocks = st.tuples(st.just("block"), specs, st.sampled_from([-1.0, 0.5, 4.0]), st.booleans())
-walks = st.lists(
-    st.one_of(
-        *[acquires, acquires, lane_acquires, lane_acquires, settles, settles, again, deaths, sleeps, sleeps],
-        *[blocks, st.just(("forget",))],
-    ),
-    min_size=5,
-    max_size=40,
+acts = st.one_of(settles, settles, settles, again, deaths, blocks, blocks, st.just(("forget",)))
+walks = st.lists(st.tuples(acquires | lane_acquires, acts, sleeps), min_size=4, max_size=14).map(
+    lambda turns: [step for turn in turns for step in turn]
 )
+
+
+UID = BucketSpec("uid", limits["uid"])
+BEGUN = [("acquire", [UID], 0.0), ("sleep", 2.0)]
+LATE = [("acquire", [UID], 0.0), ("sleep", 3.2), ("acquire", [UID], 0.0), ("settle", 0, True, None, None)]
+REFUSED = [
+    ("acquire", [UID], 0.0),
+    ("settle", 0, True, RateHeaders(2, 1), None),
+    *[("block", UID, -1.0, True)] * 3,
+]
 
 
 def _make_impatient(patch: pytest.MonkeyPatch) -> None:
@@ -190,6 +198,8 @@ def _make_impatient(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "NARROWING_US", 700_000)
 
 
+@example([*BEGUN, *LATE])
+@example([*BEGUN, *REFUSED])
 @given(walks)
 def test_redis_and_memory_give_the_same_answers(valkey_url, walk):
     """Grants, waits, tickets and states are the same, whatever walk of acquire, lanes, settle, block and loss.
