@@ -68,6 +68,11 @@ class _Look:
     def ready(self) -> float:
         return max(self.gate, self.back)
 
+    @property
+    def comes_at(self) -> float:
+        """Return when to look again: what costs more than the limit is never ready, but the limit may change."""
+        return self.ready if self.ready < math.inf else self.gate + self.bucket.window
+
     def room(self, ready: int, step: int, orders: int) -> int:
         """Return for how many orders there are tokens at an instant at which there are for one."""
         if step == 0:
@@ -138,8 +143,9 @@ class MemoryBuckets:
             looks = [*common, look]
             ready = max(look.ready for look in looks)
             if ready - now > max_wait:
+                retry_at = max(look.comes_at for look in looks if look.ready - now > max_wait)
                 message = f"no token within {max_wait_s:g} s"
-                raise BucketDenied(message, retry_after_s=(ready - now) / 1_000_000)
+                raise BucketDenied(message, retry_after_s=(retry_at - now) / 1_000_000)
             is_alone = lane.kind is LaneKind.ALONE
             steps = [(one, one.cost if is_alone else 0) for one in common]
             steps.append((look, look.cost if is_alone else lane.step))

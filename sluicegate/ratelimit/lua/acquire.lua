@@ -210,7 +210,9 @@ local retry_at = now
 for _, bucket in ipairs(buckets) do
   if bucket.ready - now > max_wait then
     -- Who may take another lane queues for none: the ledger keeps these orders in line (docs/adr/0013-lanes.md).
-    retry_at = math.max(retry_at, chosen and bucket.ready or give_ticket(bucket))
+    -- What costs more than the limit is never ready, but the limit may change.
+    local ready = bucket.ready < math.huge and bucket.ready or bucket.gate + bucket.window
+    retry_at = math.max(retry_at, chosen and ready or give_ticket(bucket))
   end
 end
 return retry_at - now

@@ -178,3 +178,11 @@ def test_lane_for_no_orders_is_refused(orders):
     """A caller that counts wrong is told so."""
     with pytest.raises(ValueError, match="orders"):
         ask(MemoryBuckets(HandClock(), starts_full=True), lanes(1, 1), orders)
+
+
+def test_lane_that_costs_more_than_a_limit_says_when_to_look_again():
+    """It is never granted, and never told to come back at no instant at all."""
+    buckets = MemoryBuckets(HandClock(), starts_full=True)
+    with pytest.raises(BucketDenied) as denied:
+        buckets.acquire_lane(lanes(4, 5), [BucketSpec("ip", 1, 2.5, 2)], orders=1, max_wait_s=9, lease_s=LEASE_S)
+    assert denied.value.retry_after_s == 2.5
