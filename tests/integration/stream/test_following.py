@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler.process import ask_comparisons
+from sluicegate.bootstrap import Container
 from sluicegate.domain.lifecycle import Event, State
 from sluicegate.domain.orders import OrderRequest
 from tests.rig import Rig
@@ -49,6 +50,18 @@ def test_stream_begins_when_it_is_called(rig: Rig) -> None:
     order_id = submit(rig)
 
     assert order_id == next(iter(updates)).event.order_id
+
+
+def test_processes_of_one_host_name_and_pid_do_not_share_a_lease(rig: Rig) -> None:
+    """Containers on a host's network may: the second is told that the account is taken."""
+    other = Container(rig.container.settings, rig.container.role)
+    try:
+        first = rig.container.stream_leases.take("a1")
+        assert first > 0
+        assert 0 == other.stream_leases.take("a1")
+        assert first == rig.container.stream_leases.take("a1")
+    finally:
+        other.close()
 
 
 def test_scheduler_that_starts_has_every_account_compared(rig: Rig) -> None:
