@@ -125,8 +125,11 @@ class Pace:
             known = self._states.get(lane.spec.name)
             limit = lane.spec.limit if known is None else known.limit
             rate = 0.0 if self._is_blocked(lane.spec) else limit / lane.spec.window_s
-            orders += rate
-            requests += rate / (MOST[category] if lane.kind is LaneKind.TOGETHER and lane.step else 1)
+            company = MOST[category] if lane.kind is LaneKind.TOGETHER else 1
+            orders += (
+                rate if lane.step else rate * company
+            )  # options: a batch costs one token, whatever it carries
+            requests += rate / company if lane.step else rate
         return Quota(orders, requests, min(spec.limit / spec.window_s for spec in beside))
 
     def _is_blocked(self, spec: BucketSpec) -> bool:

@@ -29,7 +29,8 @@ CARRIED = (IP_LIMIT - IP_RESERVE) / IP_WINDOW_S
 class Firm:
     """Accounts with an endless backlog each: a scheduler hands out, workers send or bring back."""
 
-    def __init__(self, accounts: int, *, are_batches_on: bool) -> None:
+    def __init__(self, accounts: int, *, are_batches_on: bool, category: Category = Category.LINEAR) -> None:
+        self.category = category
         self.names = [f"account{number}" for number in range(accounts)]
         self.world = World()
         self.buckets = MemoryBuckets(self.world.clock, starts_full=True)
@@ -47,19 +48,19 @@ class Firm:
         self.world.run()
 
     def _release(self) -> None:
-        lines = [(name, Category.LINEAR) for name in self.names]
+        lines = [(name, self.category) for name in self.names]
         shares = self.pace.share(lines)
         for line in lines:
             room = self.pace.room(line, shares)
             self.pace.handed_out(line, room)
             self.handed_out[line[0]] += room
             until = self.world.clock.monotonic() + MAX_WAIT_S
-            for first in range(0, room, MOST[Category.LINEAR]):
-                self._execute(line[0], min(room - first, MOST[Category.LINEAR]), until)
+            for first in range(0, room, MOST[self.category]):
+                self._execute(line[0], min(room - first, MOST[self.category]), until)
 
     def _execute(self, name: str, orders: int, until: float) -> None:
         """Send what gets a token in time, as `Executor` does; the rest is back in its line."""
-        lanes, beside = self.quotas.lanes(name, name, self.paths, Category.LINEAR)
+        lanes, beside = self.quotas.lanes(name, name, self.paths, self.category)
         patience_s = max(0.0, until - self.world.clock.monotonic())
         try:
             granted = self.buckets.acquire_lane(lanes, beside, orders=orders, max_wait_s=patience_s, lease_s=30)
@@ -106,3 +107,11 @@ def test_two_rounds_at_once_do_not_meet():
     one, other = ((name, Category.LINEAR) for name in firm.names)
     shares, _others = firm.pace.share([one]), firm.pace.share([other])
     assert firm.pace.room(one, shares) > 0
+
+
+def test_line_of_options_is_handed_out_by_the_batch():
+    """A batch of options costs one token, whatever it carries: ten of twenty a second, not twenty orders."""
+    firm = Firm(1, are_batches_on=True, category=Category.OPTION)
+    firm.run()
+    assert firm.sent.total() >= 180 * SECONDS
+    assert firm.handed_out.total() <= 1.35 * firm.sent.total()
