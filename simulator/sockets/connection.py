@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol, cast
 
@@ -18,7 +19,6 @@ from simulator.wire import Json, encode
 Channel = Literal["private", "public", "trade"]
 
 _MOST_WAITING = 20_000
-_MOMENT_S = 1e-6
 
 
 class Wire(Protocol):
@@ -85,6 +85,7 @@ class Connection:
         self._waiting: asyncio.Queue[tuple[float, Message]] = asyncio.Queue()
         self._sent_until = 0.0
         self._received_until = 0.0
+        self._arriving: deque[Callable[[], None]] = deque()
         self._silent_until = 0.0
         self._answers_in_silence = False
         self._is_closing = False
@@ -133,9 +134,13 @@ class Connection:
         if network.is_instant:
             step()
         else:
-            due = max(self._received_until + _MOMENT_S, self.active_at + network.trip_s())
-            self._received_until = due
-            self._loop.call_at(due, step)
+            self._received_until = max(self._received_until, self.active_at + network.trip_s())
+            self._arriving.append(step)
+            self._loop.call_at(self._received_until, self._take_next)
+
+    def _take_next(self) -> None:
+        """Take in the message that was sent first: a loop may fire timers of one millisecond in any order."""
+        self._arriving.popleft()()
 
     async def write(self, send: Send) -> None:
         """Send what waits, in its order, each message after its trip."""
