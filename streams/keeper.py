@@ -203,8 +203,9 @@ class Keeper:
     def _query_key(self) -> None:
         account = self._container.accounts.get(self._name)
         with self._container.valve.open(self._name, QUERY_API, None, max_wait_s=1.0) as passage:
-            passage.is_sent = True
+            passage.leave()
             account.exchange.key_info()
+            passage.answered()
 
     async def _obey(self, refused: OrderRejected) -> None:
         log.error("stream_refused", account=self._name, ret_code=refused.ret_code, error=str(refused))

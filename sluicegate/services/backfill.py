@@ -162,7 +162,7 @@ class Backfill:
     def refresh_balances(self, account: Account) -> None:
         """Ask for the balances and store them; raises as `fill`."""
         with self.valve.open(account.name, BALANCES, None, max_wait_s=TOKEN_WAIT_S) as passage:
-            passage.is_sent = True
+            passage.leave()
             page = account.exchange.list_balances()
             passage.answered(page.headers)
         self.ledger.set_balances(account.name, page.rows, at_ms=page.answered_at_ms, complete=True)
@@ -257,7 +257,7 @@ class Backfill:
         cursor: str | None = None
         for _number in range(most):
             with self.valve.open(account.name, path, category, max_wait_s=TOKEN_WAIT_S) as passage:
-                passage.is_sent = True
+                passage.leave()
                 page = ask(cursor)
                 passage.answered(page.headers)
             yield page

@@ -261,6 +261,7 @@ class Changes:
             claimed = self.ledger.move_change(change, ChangeState.SUBMITTING, patch, detail)
             if claimed is None:
                 return "someone else was faster"
+            passage.leave()
             if is_cancel:
                 answer = account.exchange.cancel(order, sign_before=lease_until)
             else:

@@ -73,12 +73,14 @@ class Lanes:
         if crossing.lane.kind is LaneKind.TOGETHER:
             until = min(_lease_of(order) for order, _prepared in company)
             together = [(prepared, order.link_id) for order, prepared in company]
+            crossing.passages[0].leave()
             answers = exchange.place_many(together, sign_before=until)
             crossing.passages[0].report(*answers)
             return answers
 
         def place(ready: Ready, passage: Passage) -> Answer:
             order, prepared = ready
+            passage.leave()
             answer = exchange.place(prepared, order.link_id, sign_before=_lease_of(order))
             passage.report(answer)
             return answer

@@ -119,7 +119,7 @@ class Lookout:
         try:
             with self.valve.open(account.name, path, category, max_wait_s=max_wait_s) as passage:
                 is_answer = True
-                passage.is_sent = True
+                passage.leave()
                 yield passage
         except ExchangeUnavailable:
             is_answer = False

@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from sluicegate.domain.errors import BucketDenied
 from sluicegate.domain.outcomes import (
+    NO_HEADERS,
     Acknowledged,
     Action,
     NeverSent,
@@ -56,6 +57,10 @@ class Passage:
         if now_s - self.ready_at_s > HOLDS_S:
             raise BucketDenied("its tokens were there too long ago", retry_after_s=0.0)
 
+    def leave(self) -> None:
+        """Say that the request goes out: from now until it is known what became of it, it may arrive."""
+        self.is_sent = self.is_unanswered = True
+
     def report(self, *answers: Answer) -> None:
         """Say what the request came to: for each order in it.
 
@@ -68,9 +73,9 @@ class Passage:
         self.headers = None if isinstance(outcome, NeverSent) else outcome.headers
         self.is_unanswered = is_unanswered(outcome)
 
-    def answered(self, headers: RateHeaders) -> None:
+    def answered(self, headers: RateHeaders = NO_HEADERS) -> None:
         """Say that a query was answered."""
-        self.is_sent = True
+        self.is_unanswered = False
         self.headers = headers
 
     def trip(self, venue: str, ready_at_s: float) -> Trip | None:

@@ -92,9 +92,7 @@ class Releaser:
         free = FULL_QUEUE - self._backlog()
         lines = self.ledger.due_lines(now)
         shares = self.pace.share(lines)
-        most = math.ceil(
-            max(0, free) / max(1, len(lines))
-        )  # messages a line; one that is long leaves room for others
+        most = math.ceil(max(0, free) / max(1, len(lines)))  # messages; a long line leaves room for others
         waiting: set[Line] = set()
         published = 0
         for line in lines:

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 _WakeAt = Mapping[OrderId, datetime]
 
 CHUNK = 100
-"""Orders a transaction: on SQLite everybody else waits meanwhile, some ten milliseconds."""
+"""Orders a transaction: on SQLite everybody else who writes waits meanwhile."""
 DIRECT = 40
 """Orders of one line that a call publishes itself; more go through the scheduler."""
 FULL_QUEUE = 200
@@ -162,24 +162,21 @@ class Submitter:
             now: the time.
             handed: how many of each line came before them; counts them too.
         """
-        due = [order for order in orders if order.due_at <= now]
+        due: list[tuple[NewOrder, int]] = []
+        for order in orders:
+            if order.due_at <= now:
+                handed[_line(order)] += 1
+                due.append((order, handed[_line(order)]))
         try:
-            standing = self.publisher.standing({_line(order) for order in due})
+            standing = self.publisher.standing({_line(order) for order, _nth in due})
         except BrokerUnavailable as e:
             log.warning("broker_unavailable", error=str(e), then="the scheduler publishes the orders later")
             return set(), False
         if standing.messages >= FULL_QUEUE:
             return set(), False
-        direct: set[OrderId] = set()
-        begins_line = False
-        for order in due:
-            line = _line(order)
-            handed[line] += 1
-            if line not in standing.waiting:
-                begins_line |= handed[line] == DIRECT + 1
-                if handed[line] <= DIRECT:
-                    direct.add(order.order_id)
-        return direct, begins_line
+        free = [(order, nth) for order, nth in due if _line(order) not in standing.waiting]
+        direct = {order.order_id for order, nth in free if nth <= DIRECT}
+        return direct, any(nth == DIRECT + 1 for _order, nth in free)
 
 
 def _line(order: NewOrder) -> Line:

@@ -129,6 +129,7 @@ class Valve:
                 passage.is_unanswered = e.is_unanswered
                 raise
             except OrderRejected as e:  # a refused query; what it says of the quota counts like a command's answer
+                passage.is_unanswered = False
                 if e.refusal is not None:
                     passage.outcome, passage.headers = e.refusal, e.refusal.headers
                 raise
@@ -218,5 +219,8 @@ class Valve:
         # its bucket is named after the account: whose it is, may be the very question
         specs = self.quotas.specs(account, f"account {account}", QUERY_API, None)
         with self._pass(specs, account, QUERY_API, max_wait_s=1.0) as passage:
-            passage.is_sent = True
-            return self.accounts.get(account).exchange.key_info()
+            exchange = self.accounts.get(account).exchange
+            passage.leave()
+            info = exchange.key_info()
+            passage.answered()
+            return info

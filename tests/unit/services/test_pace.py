@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from sluicegate.domain.orders import Category, NewOrder, OrderId, Receipt
 from sluicegate.ports import LaneKind
 from sluicegate.services.lanes import CREATE, CREATE_BATCH
 from sluicegate.services.pace import AHEAD_S, SURPLUS
-from sluicegate.services.submit import CHUNK, DIRECT
+from sluicegate.services.submit import CHUNK, DIRECT, FULL_QUEUE
 from tests.unit.domain import examples
-from tests.unit.services.world import World
+from tests.unit.services.world import Message, World
 
 PATHS = {LaneKind.ALONE: CREATE, LaneKind.TOGETHER: CREATE_BATCH}
 RATE = 4
@@ -83,6 +84,23 @@ def test_orders_handed_over_together_keep_their_order_across_transactions() -> N
     receipts = world.submitter.submit([examples.order(client_order_id=None)] * (3 * CHUNK + 10))
     first = [receipt.order_id for receipt in receipts[:DIRECT] if isinstance(receipt, Receipt)]
     assert (first, 1) == (published(world), world.broker.hurries)
+
+
+def test_orders_handed_over_together_do_not_overtake_each_other_when_the_queue_empties() -> None:
+    """The first found a full queue and wait in the ledger; those of the next transaction go behind them."""
+    world = World()
+    full = [Message("look", OrderId(f"x-{number}")) for number in range(FULL_QUEUE)]
+    world.broker.waiting = list(full)
+    accept, accepted = world.store.accept, []
+
+    def take(orders: Any, **how: Any) -> Any:
+        world.broker.waiting = [message for message in world.broker.waiting if message not in full]
+        accepted.append(orders)
+        return accept(orders, **how)
+
+    world.store.accept = take  # type: ignore[method-assign]
+    world.submitter.submit([examples.order(client_order_id=None)] * (2 * CHUNK))
+    assert (2, []) == (len(accepted), published(world))
 
 
 def test_newcomer_goes_out_at_once_when_its_line_is_empty_again() -> None:

@@ -10,6 +10,7 @@ from sluicegate.domain.errors import ExchangeUnavailable
 from sluicegate.domain.lifecycle import State
 from sluicegate.domain.orders import AmendRequest
 from sluicegate.domain.outcomes import NO_HEADERS
+from sluicegate.services.changes import AMEND
 from sluicegate.services.lanes import CREATE
 from sluicegate.services.passage import HOLDS_S
 from tests.unit.services.desk import ID, accept, do, lose
@@ -64,6 +65,32 @@ def test_ip_token_of_an_order_without_answer_comes_back_by_its_lease() -> None:
     assert (0, 1) == (in_flight(world, CREATE), in_flight(world, "egress"))
     world.clock.advance(LEASE_S + 9)
     assert 0 == in_flight(world, "egress")
+
+
+@pytest.mark.parametrize("task", ["execute", "change"])
+def test_tokens_of_a_request_whose_thread_ended_are_those_of_one_without_answer(
+    monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """Whatever escapes once it may have left: no token comes back as if it had not."""
+    world = World()
+    accept(world)
+    path = CREATE
+    if task == "change":
+        do(world, "execute")
+        world.changes.amend(ID, AmendRequest.model_validate({"price": "59000"}))
+        path = AMEND
+        world.clock.advance(LEASE_S + 9)
+
+    def end(*_arguments: object, **_more: object) -> None:
+        raise SystemExit
+
+    for command in ("place", "place_many", "amend"):
+        monkeypatch.setattr(world.venue, command, end)
+    with pytest.raises(SystemExit):
+        world.perform(Message(task, ID))
+    assert 1 == in_flight(world, path)
+    world.clock.advance(6)
+    assert (0, 1) == (in_flight(world, path), in_flight(world, "egress"))
 
 
 @pytest.mark.parametrize("is_unanswered", [True, False])
